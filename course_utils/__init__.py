@@ -1,0 +1,1 @@
+"""Helpers of the Zero to NN course: what every lecture needs and no lecture is about."""
