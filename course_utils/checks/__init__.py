@@ -99,8 +99,10 @@ def same(
         wrong(f"{what} should be {_kind(want)}, but it is {_kind(got)}.")
     for sentence, value in (mistakes or {}).items():
         value = torch.as_tensor(value)
-        if value.shape == given.shape and _close(given, value, rtol, atol) and not (
-            value.shape == wanted.shape and _close(value, wanted, rtol, atol)
+        if (
+            value.shape == given.shape
+            and _close(given, value, rtol, atol)
+            and not (value.shape == wanted.shape and _close(value, wanted, rtol, atol))
         ):
             wrong(sentence)
     if given.shape != wanted.shape:
