@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 import tomllib
@@ -31,7 +32,9 @@ from .pages import CourseError, shown
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 BADGE = "[![Open in Colab]"
+KEPT = ("tags", "lines_to_next_cell")
 CELL_SECONDS = 600  # a cell that takes longer is stuck
+QUIET = ["--IPKernelApp.log_level=40"]  # errors only: not a word on how the kernel talks to us
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {
@@ -117,7 +120,8 @@ def read(page: Page, text: str | None = None) -> nbformat.NotebookNode:
             section, place = section + 1, 0
         cell.id = f"s{section:02}-{place:02}"
         place += 1
-        cell.metadata = nbformat.from_dict({"tags": tags(cell)} if tags(cell) else {})
+        # lines_to_next_cell lets jupytext write the source back byte for byte when somebody saves the notebook.
+        cell.metadata = nbformat.from_dict({k: cell.metadata[k] for k in KEPT if k in cell.metadata})
         if "colab" in tags(cell):
             cell.source = COLAB_CELL.format(address=address())
     return notebook
@@ -253,12 +257,10 @@ def _module(name: str, parts: list[tuple[Page, str, int, str]]) -> str:
         homes.setdefault(page, [])
         if section not in homes[page]:
             homes[page].append(section)
-    told = [f"{shown(page.notebook)}, {'; '.join(sections)}" for page, sections in homes.items()]
-    header = f'"""From {told[0]}.\n\n'
-    header += "".join(f"Also from {line}.\n" for line in told[1:])
+    told = "; also from ".join(f"{shown(page.notebook)}, {'; '.join(sections)}" for page, sections in homes.items())
     edit = " and ".join(shown(page.source) for page in homes)
-    header += f'Made by `course build` from the cells marked `#| export {name}`: edit {edit}.\n"""'
-    header = header.replace("`" * 3, "`")
+    made = f"Made by `course build` from the cells marked `#| export {name}`: edit {edit}."
+    header = '"""' + "\n\n".join(textwrap.fill(line, 116) for line in (f"From {told}.", made)) + '\n"""'
     text = "\n\n".join([header, "\n".join(dict.fromkeys(imports)), *bodies]) + "\n"
     undefined = ruff(["check", "--select", "F821", "--output-format", "concise"], text, ok=(0, 1))
     missing = re.search(r"F821 Undefined name `(\w+)`", undefined)
@@ -327,7 +329,7 @@ def execute(page: Page, notebook: nbformat.NotebookNode) -> dict:
         kernel_name="python3",
         resources={"metadata": {"path": str(page.notebook.parent)}},
         record_timing=False,
-        store_widget_state=False,
+        extra_arguments=QUIET,
     )
     peak, done = [0], threading.Event()
 

@@ -105,8 +105,8 @@ def _verdicts(notebook: nbformat.NotebookNode, path) -> list[str]:
         timeout=build.CELL_SECONDS,
         kernel_name="python3",
         allow_errors=True,
+        extra_arguments=build.QUIET,
         resources={"metadata": {"path": str(pages.ROOT / "exercises")}},
-        store_widget_state=False,
     )
     try:
         with client.setup_kernel(), tqdm(notebook.cells, desc=path.stem, unit="cell", ncols=100, leave=False) as bar:

@@ -1,0 +1,50 @@
+# The few verbs. Each makes the environment in .venv first, if it is missing.
+#
+#   make lab                              JupyterLab on the course (PORT=9999, ARGS=--no-browser)
+#   make test                             the whole suite (ARGS="-k 02" for a part)
+#   make run LECTURE=02                   one lecture from top to bottom, into runs/
+#   make full LECTURE=07                  the same with the values of notebooks/full.toml
+#   make build                            notebooks, exercises and modules from sources/
+#   make data                             the data sets that there are (ARGS=shakespeare fetches one)
+#   make format                           ruff over everything that is written by hand
+#
+# PYTHON=python3.12 chooses the Python to make the environment with.
+
+.PHONY: lab test run full build data format
+.DEFAULT_GOAL := lab
+
+define COURSE
+@python=; \
+for each in $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14 python; do \
+  command -v $$each >/dev/null 2>&1 || continue; \
+  python=$${python:-$$each}; \
+  if $$each -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then python=$$each; break; fi; \
+done; \
+if [ -z "$$python" ]; then \
+  echo "The course needs Python 3.11 or newer, and there is none on this machine: install it from python.org or with your system's package manager, then run this again." >&2; \
+  exit 1; \
+fi; \
+exec $$python course_utils/tools/bootstrap.py
+endef
+
+lab:
+	$(COURSE) lab $(if $(PORT),--port $(PORT)) $(ARGS)
+
+test:
+	$(COURSE) test $(ARGS)
+
+run:
+	$(COURSE) run $(LECTURE) $(ARGS)
+
+full:
+	$(COURSE) run $(LECTURE) --profile full $(ARGS)
+
+build:
+	$(COURSE) build $(LECTURE) $(ARGS)
+
+data:
+	$(COURSE) data $(ARGS)
+
+format:
+	$(COURSE)
+	@.venv/bin/ruff format --quiet . && .venv/bin/ruff check --fix --quiet .

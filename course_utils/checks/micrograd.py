@@ -1,0 +1,683 @@
+"""The checks of exercises/01_micrograd.ipynb."""
+
+import math
+import random
+from collections.abc import Iterable
+from numbers import Real
+
+import torch
+import torch.nn.functional as F
+
+from course_utils.lectures.micrograd import Value, topological_order
+
+from . import same, task, wrong
+
+
+def numbers(what: str, got, count: int) -> torch.Tensor:
+    """`count` plain numbers as a float64 tensor, or a sentence on what came instead."""
+    if got is None:
+        wrong(f"{what} is None: does your function return its result?")
+    if isinstance(got, str | Real | Value) or not isinstance(got, Iterable):
+        wrong(f"{what} should be a list of {count} numbers, but it is a {type(got).__name__}.")
+    got = list(got)
+    if len(got) != count:
+        wrong(f"{what} should hold {count} numbers, one for each input, but it holds {len(got)}.")
+    for number in got:
+        if not isinstance(number, Real):
+            wrong(f"{what} should hold plain numbers, but it holds a {type(number).__name__}.")
+    return torch.tensor([float(number) for number in got], dtype=torch.float64)
+
+
+def exact(what: str, got, want, mistakes: dict | None = None) -> None:
+    """`same` in float64, to ten digits: formulas against formulas."""
+    as64 = lambda x: torch.as_tensor(x, dtype=torch.float64)
+    named = {sentence: as64(value) for sentence, value in (mistakes or {}).items()}
+    same(what, as64(got), as64(want), named, rtol=1e-9, atol=1e-10)
+
+
+def value(what: str, got) -> Value:
+    """A Value, or a sentence on what came instead."""
+    if got is None:
+        wrong(f"{what} is None: does your function return its result?")
+    if not isinstance(got, Value):
+        wrong(
+            f"{what} should be a Value, but it is a {type(got).__name__}: without a Value there is no way back"
+            " for a gradient."
+        )
+    return got
+
+
+def leaf(x: float) -> torch.Tensor:
+    return torch.tensor(x, dtype=torch.float64, requires_grad=True)
+
+
+# --- E01 to E03: gradients on paper and by nudging --------------------------------------------------------------------
+
+
+@task("E01", "write `gradient_on_paper`")
+def e01(gradient_on_paper):
+    for _ in range(20):
+        a, b, c = random.uniform(0.5, 3), random.uniform(-2, 2), random.uniform(0.5, 3) * random.choice([-1, 1])
+        got = numbers("your gradient", gradient_on_paper(a, b, c), 3)
+        da, db, dc = 2 * a * b + c / a, a**2 - math.exp(b / 2) / 2, math.log(a) - 1 / c**2
+        want = torch.tensor([da, db, dc], dtype=torch.float64)
+        off = ((got - want).abs() / want.abs().clamp(min=1)).max().item()
+        if 1e-9 < off < 1e-3:
+            wrong("right to a few digits only, as a nudge would be. Write the formulas.")
+        exact(
+            "the slope in a",
+            got[0],
+            da,
+            {
+                "the slope in a misses a term: c·ln(a) depends on a as well.": 2 * a * b,
+                "the slope in a: a² has the slope 2a, so a²b has 2ab.": a * b + c / a,
+                "the slope in a: the derivative of ln(a) is 1/a.": 2 * a * b + c * math.log(a),
+            },
+        )
+        exact(
+            "the slope in b",
+            got[1],
+            db,
+            {
+                "the slope in b: the chain rule is missing in e^(b/2), whose inner slope is 1/2.": (
+                    a**2 - math.exp(b / 2)
+                ),
+                "the slope in b: mind the minus in front of e^(b/2).": a**2 + math.exp(b / 2) / 2,
+                "the slope in b: the chain rule multiplies by 1/2, the slope of b/2, not by 2.": (
+                    a**2 - 2 * math.exp(b / 2)
+                ),
+            },
+        )
+        exact(
+            "the slope in c",
+            got[2],
+            dc,
+            {
+                "the slope in c: the derivative of 1/c is −1/c², with a minus.": math.log(a) + 1 / c**2,
+                "the slope in c misses the term 1/c, whose slope is −1/c².": math.log(a),
+                "the slope in c: the derivative of 1/c is −1/c², not ln(c) or −1/c.": math.log(a) - 1 / c,
+            },
+        )
+    return "the formulas hold at 20 random places."
+
+
+def _functions():
+    """Functions of 1, 3 and 4 inputs in which every input matters, with random coefficients."""
+    k = [random.uniform(0.5, 2) for _ in range(6)]
+    return [
+        (1, lambda x: k[0] * x**3 - k[1] * x),
+        (3, lambda x, y, z: k[2] * x**2 * y + k[3] * y * z**3 - x * z),
+        (4, lambda p, q, r, s: k[4] * p**2 * q * r + math.exp(k[5] * s / 3) * p),
+    ]
+
+
+def _nudging(answer, name: str, slope, mistakes) -> None:
+    for count, f in _functions():
+        for h in (0.1, 0.02):
+            inputs = [random.uniform(0.5, 2) for _ in range(count)]
+            given, seen = list(inputs), []
+
+            def watched(*numbers, f=f, seen=seen, count=count):
+                if len(numbers) != count:
+                    wrong(f"f takes {count} numbers, f(*inputs), but it was called with {len(numbers)}.")
+                seen.append(numbers)
+                return f(*numbers)
+
+            got = numbers(name, answer(watched, given, h), count)
+            if given != inputs:
+                wrong("your function changed the list `inputs`: nudge a copy, and leave the caller's list as it was.")
+            named = {sentence: [way(f, inputs, i, h) for i in range(count)] for sentence, way in mistakes.items()}
+            exact(name, got, [slope(f, inputs, i, h) for i in range(count)], named)
+
+
+def _moved(inputs, i, step):
+    return [x + step * (j == i) for j, x in enumerate(inputs)]
+
+
+def _forward(f, inputs, i, h):
+    return (f(*_moved(inputs, i, h)) - f(*inputs)) / h
+
+
+def _symmetric(f, inputs, i, h):
+    return (f(*_moved(inputs, i, h)) - f(*_moved(inputs, i, -h))) / (2 * h)
+
+
+def _piled_up(f, inputs, i, h):
+    return (f(*[x + h * (j <= i) for j, x in enumerate(inputs)]) - f(*inputs)) / h
+
+
+def _piled_up_symmetric(f, inputs, i, h):
+    up, down = ([x + s * h * (j <= i) for j, x in enumerate(inputs)] for s in (1, -1))
+    return (f(*up) - f(*down)) / (2 * h)
+
+
+@task("E02", "write `nudged_gradient`")
+def e02(nudged_gradient):
+    mistakes = {
+        "you divided by nothing: the change of f is right, but a slope is the change divided by h.": (
+            lambda f, x, i, h: h * _forward(f, x, i, h)
+        ),
+        "this is the symmetric slope of E03; this task asks for the one-sided one, (f(x + h) - f(x)) / h.": (
+            _symmetric
+        ),
+        "the nudges pile up: when an input's turn is over, it must go back to where it was.": _piled_up,
+        "you nudged downwards: (f(x) - f(x - h)) / h. This task nudges up.": lambda f, x, i, h: _forward(f, x, i, -h),
+        "the sign is the wrong way round: the nudged value comes first, f(x + h) - f(x).": lambda f, x, i, h: (
+            -_forward(f, x, i, h)
+        ),
+        "you did not use the argument h, but a nudge of your own.": lambda f, x, i, h: _forward(f, x, i, 1e-6),
+        "all inputs were nudged at once: each one gets its nudge alone.": lambda f, x, i, h: (
+            (f(*[v + h for v in x]) - f(*x)) / h
+        ),
+    }
+    mistakes |= {
+        f"you did not use the argument h, but a nudge of your own ({own:g}).": (
+            lambda f, x, i, h, own=own: _forward(f, x, i, own)
+        )
+        for own in (1e-2, 1e-3, 1e-4, 1e-5)
+    }
+    _nudging(nudged_gradient, "your gradient", _forward, mistakes)
+
+
+@task("E03", "write `symmetric_gradient`")
+def e03(symmetric_gradient):
+    mistakes = {
+        "the two places are 2h apart, so divide by 2h; you divided by h.": lambda f, x, i, h: (
+            2 * _symmetric(f, x, i, h)
+        ),
+        "this is the one-sided slope of E02; nudge down as well.": _forward,
+        "the nudges pile up: when an input's turn is over, it must go back to where it was.": (_piled_up_symmetric),
+        "the sign is the wrong way round: f(x + h) - f(x - h).": lambda f, x, i, h: -_symmetric(f, x, i, h),
+        "you multiplied by h: `/ 2 * h` divides by 2 and then multiplies; write `/ (2 * h)`.": lambda f, x, i, h: (
+            h * h * _symmetric(f, x, i, h)
+        ),
+        "you nudged by h/2 on each side; this task nudges by h.": lambda f, x, i, h: _symmetric(f, x, i, h / 2),
+    }
+    mistakes |= {
+        f"you did not use the argument h, but a nudge of your own ({own:g}).": (
+            lambda f, x, i, h, own=own: _symmetric(f, x, i, own)
+        )
+        for own in (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+    }
+    _nudging(symmetric_gradient, "your gradient", _symmetric, mistakes)
+
+
+# --- E04: sigmoid and relu --------------------------------------------------------------------------------------------
+
+
+def _operation(name: str, do, reference, points: Iterable[float], slopes: dict) -> None:
+    for x in points:
+        given = Value(x)
+        try:
+            out = value(f"{name}(Value({x:.4g}))", do(given))
+        except OverflowError:
+            wrong(
+                f"{name} overflows at x = {x:.4g}: which exponential grows too large there, and how can you avoid it?"
+            )
+        if given.data != x:
+            wrong(f"{name} changed the number of its input.")
+        tx = leaf(x)
+        ty = reference(tx)
+        ty.backward()
+        exact(
+            f"{name}({x:.4g})",
+            out.data,
+            ty.item(),
+            {"this is tanh, not the sigmoid.": math.tanh(x)} if name == "sigmoid" else None,
+        )
+        order = topological_order(out)
+        if given not in order:
+            wrong(
+                f"{name}: the result does not know its input, so no gradient reaches x: give Value the inputs"
+                " (x,) and a slope."
+            )
+        if len(order) != 2:
+            wrong(f"{name}: the result is made of {len(order)} nodes; this task asks for one node with its own slope.")
+        if len(out.slopes) != 1:
+            wrong(f"{name}: the node has {len(out.slopes)} slopes; it needs one, for its one input: slopes=(slope,).")
+        if not isinstance(out.slopes[0], Real):
+            wrong(f"{name}: the slope should be a plain number, but it is a {type(out.slopes[0]).__name__}.")
+        exact(
+            f"the slope of {name} at x = {x:.4g}",
+            out.slopes[0],
+            tx.grad.item(),
+            {s: way(x) for s, way in slopes.items()},
+        )
+
+    for _ in range(5):  # inside a larger expression
+        x, y = random.uniform(-2, 2), random.uniform(-2, 2)
+        a, b, ta, tb = Value(x), Value(y), leaf(x), leaf(y)
+        (do(a * b) * a + do(b - a)).backward()
+        (reference(ta * tb) * ta + reference(tb - ta)).backward()
+        exact(f"the gradient through {name}", [a.grad, b.grad], [ta.grad.item(), tb.grad.item()])
+
+
+@task("E04", "write `sigmoid` and `relu`")
+def e04(sigmoid, relu):
+    s = lambda x: 1 / (1 + math.exp(-x)) if x > 0 else math.exp(x) / (1 + math.exp(x))
+    here = [0.0, *(random.uniform(-4, 4) for _ in range(10)), 1000.0, -1000.0]
+    _operation(
+        "sigmoid",
+        sigmoid,
+        torch.sigmoid,
+        here,
+        {
+            "the slope of the sigmoid is s(1 − s), with s its result; you put the input x in place of s.": (
+                lambda x: x * (1 - x)
+            ),
+            "the slope of the sigmoid is s(1 − s); 1 − s² belongs to tanh.": lambda x: 1 - s(x) ** 2,
+            "the slope of the sigmoid is s(1 − s); a factor s is missing.": lambda x: 1 - s(x),
+            "the slope of the sigmoid is s(1 − s); you kept the result itself as the slope.": s,
+            "the slope of the sigmoid is 0: then nothing left of it will ever learn.": lambda x: 0.0,
+        },
+    )
+    original = Value.relu
+    try:
+        Value.relu = lambda self: wrong("relu: you called x.relu(); this task asks you to build the node yourself.")
+        _operation(
+            "relu",
+            relu,
+            torch.relu,
+            [0.0, -1e-9, 1e-9, *(random.uniform(-4, 4) for _ in range(10))],
+            {
+                "the slope of relu is 1 on the right and 0 on the left; you kept the result as the slope.": (
+                    lambda x: max(0.0, x)
+                ),
+                "the slope of relu at 0 should be 0: use `>`, not `>=`.": lambda x: float(x >= 0),
+                "the slope of relu is 0 for negative x: nothing changes there when x is nudged.": lambda x: 1.0,
+                "the slope of relu is 1 on the right and 0 on the left; −1 would be that of |x|.": lambda x: (
+                    1.0 if x > 0 else -1.0
+                ),
+                "the slope of relu is 0: then nothing left of it will ever learn.": lambda x: 0.0,
+            },
+        )
+    finally:
+        Value.relu = original
+
+
+# --- E05: a gradient checker ------------------------------------------------------------------------------------------
+
+
+def _lying(x: Value, factor: float) -> Value:
+    """x² with a slope that is off by a factor."""
+    return Value(x.data**2, (x,), "square", (2 * x.data * factor,))
+
+
+@task("E05", "write `gradient_difference`")
+def e05(gradient_difference):
+    def ask(what, f, inputs, h=1e-5):
+        given = list(inputs)
+
+        def watched(*leaves):
+            if len(leaves) != len(inputs):
+                wrong(f"f takes {len(inputs)} Values, f(*leaves), but it was called with {len(leaves)}.")
+            if not all(isinstance(v, Value) for v in leaves):
+                wrong("f takes Values, also when you nudge: wrap each number, Value(x).")
+            return f(*leaves)
+
+        got = gradient_difference(watched, given, h)
+        if got is None:
+            wrong("your function returns None: does it return the worst difference?")
+        if isinstance(got, Value) or not isinstance(got, Real):
+            wrong(f"the difference should be one plain number, but it is a {type(got).__name__}.")
+        if given != inputs:
+            wrong("your function changed the list `inputs`: nudge a copy, and leave the caller's list as it was.")
+        return float(got)
+
+    def reference(f, inputs, h):
+        """[(by backward, symmetric, one-sided)] for each input."""
+        leaves = [Value(x) for x in inputs]
+        f(*leaves).backward()
+        plain = lambda *numbers: f(*(Value(x) for x in numbers)).data
+        return [(v.grad, _symmetric(plain, inputs, i, h), _forward(plain, inputs, i, h)) for i, v in enumerate(leaves)]
+
+    for _ in range(10):
+        inputs = [random.uniform(0.5, 2) for _ in range(3)]
+        honest = lambda a, b, c: (a * b + c).tanh() * a + (b / c).log() + (a - b).exp()
+        if (got := ask("honest", honest, inputs)) > 1e-6:
+            wrong(
+                f"a function with right slopes should differ by almost 0, but yours says {got:.3g}: are the"
+                " nudges symmetric, and the Values fresh each time?"
+            )
+
+    # lies: in one input only (first, middle, last), too large, too small, with steep functions, and at a visible h
+    for place in range(3):
+        for factor, scale in ((1.5, 1.0), (0.5, 1.0), (-1.0, 1.0), (0.9, 30.0), (1.2, 0.05)):
+            inputs = [random.uniform(0.5, 2) for _ in range(3)]
+
+            def liar(a, b, c, place=place, factor=factor, scale=scale):
+                parts = [a * a * a, b * b * a, c * c * b]
+                parts[place] = parts[place] + _lying((a, b, c)[place], factor)
+                return sum(parts) * scale
+
+            h = 0.05
+            known = reference(liar, inputs, h)
+            want = max(abs(g - n) / max(1.0, abs(n)) for g, n, _ in known)
+            got = ask("a lie", liar, inputs, h)
+            signed = [(g - n) / max(1.0, abs(n)) for g, n, _ in known]
+            mistakes = {
+                "you keep the sign: a slope that is too small counts as much as one too large, so take abs().": [
+                    max(signed),
+                    max(0.0, *signed),
+                    min(signed),
+                ],
+                "you compare only one input: the worst may be at any of them.": [
+                    abs(signed[0]),
+                    abs(signed[-1]),
+                ],
+                "this is the absolute difference: divide by max(1, |nudged|).": [max(abs(g - n) for g, n, _ in known)],
+                "you divide by |nudged| even where that is below 1; the formula has max(1, |nudged|).": [
+                    max(abs(g - n) / abs(n) for g, n, _ in known)
+                ],
+                "you nudge to one side only: use (f(x + h) - f(x - h)) / 2h.": [
+                    max(abs(g - n) / max(1.0, abs(n)) for g, _, n in known)
+                ],
+                "this is the mean of the differences; the task asks for the worst.": [sum(map(abs, signed)) / 3],
+                "this is the sum of the differences; the task asks for the worst.": [sum(map(abs, signed))],
+            }
+            if abs(got) < 1e-12 and max(signed) > 1e-6:
+                wrong(
+                    "a function whose slopes lie gets a difference of 0 from you: do you compare backward with"
+                    " something independent?"
+                )
+            for sentence, values in mistakes.items():
+                if any(math.isclose(got, v, rel_tol=1e-6) for v in values) and not math.isclose(
+                    got, want, rel_tol=1e-6
+                ):
+                    wrong(sentence)
+            exact("the difference for a function whose slopes lie", got, want)
+    return "it believes honest slopes and catches 15 liars."
+
+
+# --- E06 and E07: softmax and negative log likelihood -----------------------------------------------------------------
+
+
+def _scores(count: int, spread: float = 2.0) -> list[float]:
+    return [random.gauss(0, spread) for _ in range(count)]
+
+
+@task("E06", "write `softmax`")
+def e06(softmax):
+    cases = [_scores(n) for n in (2, 3, 5, 8)]
+    cases += [[1000.0, 999.0, -1000.0], [-1000.0, -1001.0], [3.0, 3.0, 3.0], [0.5]]
+    for z in cases:
+        scores = [Value(x) for x in z]
+        try:
+            p = softmax(scores)
+        except OverflowError:
+            wrong("softmax overflows for a score of 1000: shift all scores by the largest one first.")
+        except (ZeroDivisionError, ValueError) as problem:
+            wrong(f"softmax fails for the scores {z} ({problem}): shift all scores by the largest one first.")
+        if p is None:
+            wrong("your probabilities are None: does your function return its result?")
+        if not isinstance(p, list | tuple) or len(p) != len(z):
+            wrong(f"softmax of {len(z)} scores should be a list of {len(z)} Values.")
+        p = [value("each probability", x) for x in p]
+        if [v.data for v in scores] != z:
+            wrong("softmax changed the scores that it was given: make new Values instead.")
+        tz = torch.tensor(z, dtype=torch.float64, requires_grad=True)
+        tp = tz.softmax(0)
+        e = (tz.detach() - tz.detach().max()).exp()
+        exact(
+            "your softmax",
+            [x.data for x in p],
+            tp.detach(),
+            {
+                "these do not sum to 1: divide each exponential by the sum of all.": e,
+                "these do not sum to 1: divide each exponential by the sum of all. ": tz.detach().exp(),
+                "you divided by the number of scores; divide by the sum of the exponentials.": e / len(z),
+                "you divided by the largest exponential; divide by the sum of all.": e / e.max(),
+                "these are the logarithms of the probabilities.": tz.detach().log_softmax(0),
+                "these are the probabilities of the negated scores: mind the sign of the exponent.": (
+                    (-tz.detach()).softmax(0)
+                ),
+                "you normalised the scores without exponentials.": tz.detach() / tz.detach().sum(),
+            },
+        )
+        weights = [random.uniform(-1, 1) for _ in z]
+        sum(w * x for w, x in zip(weights, p, strict=True)).backward()
+        (torch.tensor(weights, dtype=torch.float64) * tp).sum().backward()
+        got = [v.grad for v in scores]
+        if not any(got) and tz.grad.abs().max() > 1e-9:
+            wrong(
+                "the probabilities are right, but no gradient reaches the scores: compute with the Values, not"
+                " with their .data."
+            )
+        constant_sum = tp.detach() * torch.tensor(weights, dtype=torch.float64)
+        exact(
+            "the gradient of the scores",
+            got,
+            tz.grad,
+            {
+                "the gradient takes the sum for a constant: it depends on every score, so keep it a Value.": (
+                    constant_sum
+                )
+            },
+        )
+
+
+@task("E07", "write `negative_log_likelihood`")
+def e07(negative_log_likelihood):
+    cases = [_scores(n) for n in (2, 3, 5, 8) for _ in range(3)]
+    for z in [*cases, [1000.0, -1000.0, 0.0], [-1000.0, -1001.0], [0.0, 0.0]]:
+        for target in range(len(z)):
+            scores = [Value(x) for x in z]
+            try:
+                loss = negative_log_likelihood(scores, target)
+            except OverflowError:
+                wrong("it overflows for a score of 1000: shift all scores by the largest one first.")
+            except (ValueError, ZeroDivisionError):
+                wrong(
+                    f"it fails for the scores {z} and target {target}: there the probability is 0 in floats."
+                    " Take the logarithm apart before computing it."
+                )
+            loss = value("your loss", loss)
+            if [v.data for v in scores] != z:
+                wrong("your function changed the scores that it was given: make new Values instead.")
+            tz = torch.tensor(z, dtype=torch.float64, requires_grad=True)
+            tl = F.cross_entropy(tz, torch.tensor(target))
+            logp = tz.detach().log_softmax(0)
+            exact(
+                f"the loss for target {target}",
+                loss.data,
+                tl.item(),
+                {
+                    "the sign is wrong: a likelihood below 1 has a negative logarithm, the loss is minus that.": logp[
+                        target
+                    ],
+                    "this is the probability of the target; the loss is −ln of it.": logp[target].exp(),
+                    "this is minus the probability: the logarithm is missing.": -logp[target].exp(),
+                    "this is 1 − p; the loss is −ln p.": 1 - logp[target].exp(),
+                    "the loss ignores `target`: it is always that of class 0.": -logp[0],
+                    "the loss ignores `target`: it is always that of the last class.": -logp[-1],
+                    "this is summed over all classes; only the target's probability counts.": -logp.sum(),
+                    "this is the mean over all classes; only the target's probability counts.": -logp.mean(),
+                    "this is the logarithm to base 2; the loss uses the natural one.": (-logp[target] / math.log(2)),
+                    "the target's score alone is missing the sum over all classes.": -tz.detach()[target],
+                },
+            )
+            loss.backward()
+            tl.backward()
+            got = [v.grad for v in scores]
+            onehot = F.one_hot(torch.tensor(target), len(z)).double()
+            if not any(got) and tz.grad.abs().max() > 1e-9:
+                wrong(
+                    "the loss is right, but no gradient reaches the scores: compute with the Values, not with"
+                    " their .data."
+                )
+            exact(
+                "the gradient of the scores",
+                got,
+                tz.grad,
+                {
+                    "the gradient reaches the target's score only: the sum depends on all of them, keep it a Value.": (
+                        -onehot
+                    ),
+                    "the gradient misses the target's own term: keep that score a Value.": tz.grad + onehot,
+                },
+            )
+    return "loss and gradients equal PyTorch's cross_entropy."
+
+
+# --- E08: momentum ----------------------------------------------------------------------------------------------------
+
+
+def _variants(start, grads, rates, beta) -> dict[str, torch.Tensor]:
+    """Where the usual mistakes lead: {sentence: the parameters after all steps}."""
+    n = len(start)
+
+    def roll(update):
+        p, v = list(start), [0.0] * n
+        for g, rate in zip(grads, rates, strict=True):
+            for i in range(n):
+                v[i], p[i] = update(p[i], v[i], g[i], rate)
+        return torch.tensor(p, dtype=torch.float64)
+
+    def shared():
+        p, v = list(start), 0.0
+        for g, rate in zip(grads, rates, strict=True):
+            for i in range(n):
+                v = beta * v + g[i]
+                p[i] -= rate * v
+        return torch.tensor(p, dtype=torch.float64)
+
+    move = lambda new, p, rate: (new, p - rate * new)
+    return {
+        "the velocity is not kept, so this is plain gradient descent: store it in self.velocities.": roll(
+            lambda p, v, g, r: (0.0, p - r * g)
+        ),
+        "the parameters move uphill: subtract the velocity.": roll(
+            lambda p, v, g, r: (beta * v + g, p + r * (beta * v + g))
+        ),
+        "the gradient came in with a factor (1 − beta); here v ← beta·v + grad.": roll(
+            lambda p, v, g, r: move(beta * v + (1 - beta) * g, p, r)
+        ),
+        "the rate is inside the velocity, which shows when it changes: v ← beta·v + grad, p ← p − rate·v.": roll(
+            lambda p, v, g, r: (beta * v + r * g, p - beta * v - r * g)
+        ),
+        "beta is missing: the velocity keeps all of itself, a ball without friction.": roll(
+            lambda p, v, g, r: move(v + g, p, r)
+        ),
+        "you moved along the old velocity: update the velocity first, then the parameter.": roll(
+            lambda p, v, g, r: (beta * v + g, p - r * v)
+        ),
+        "this is Nesterov's variant; the task asks for the plain one.": roll(
+            lambda p, v, g, r: (beta * v + g, p - r * (g + beta * (beta * v + g)))
+        ),
+        "beta multiplies the gradient as well: v ← beta·v + grad.": roll(lambda p, v, g, r: move(beta * (v + g), p, r)),
+        "all parameters share one velocity: each needs its own, at its own place in self.velocities.": shared(),
+        "the parameters did not move.": torch.tensor(start, dtype=torch.float64),
+    }
+
+
+@task("E08", "write `Momentum.step`")
+def e08(Momentum):
+    for beta in (0.9, 0.5, 0.0):
+        start = [random.uniform(-1, 1) for _ in range(4)]
+        grads = [[random.uniform(-1, 1) for _ in start] for _ in range(6)]
+        rates = [0.1, 0.1, 0.05, 0.05, 0.2, 0.01]
+        ours, theirs = [Value(x) for x in start], [leaf(x) for x in start]
+        bystander = Momentum([Value(0.0)], rate=0.1, beta=beta)
+        optimizer = Momentum(ours, rate=rates[0], beta=beta)
+        torchs = torch.optim.SGD(theirs, lr=rates[0], momentum=beta)
+        for g, rate in zip(grads, rates, strict=True):
+            optimizer.rate = torchs.param_groups[0]["lr"] = rate
+            for p, t, slope in zip(ours, theirs, g, strict=True):
+                p.grad, t.grad = slope, torch.tensor(slope, dtype=torch.float64)
+            optimizer.step()
+            bystander.step()
+            torchs.step()
+            if [p.grad for p in ours] != g:
+                wrong("step() changed the gradients: it should read them, and leave clearing to zero_grad.")
+            if not all(isinstance(p.data, Real) for p in ours):
+                wrong("a parameter's data became a Value: the update works on plain numbers, p.data and p.grad.")
+        got, want = [p.data for p in ours], [t.item() for t in theirs]
+        exact(f"the list of parameters after {len(grads)} steps", got, want, _variants(start, grads, rates, beta))
+    return "step for step as torch.optim.SGD."
+
+
+# --- E09: three bugs --------------------------------------------------------------------------------------------------
+
+
+@task("E09", "write `repairs`")
+def e09(Broken, repairs):
+    fixed = repairs()
+    if not isinstance(fixed, dict) or not all(callable(method) for method in fixed.values()):
+        wrong('repairs() should return a dictionary of functions by method name, as in {"__add__": my_add}.')
+    for name in fixed:
+        if not hasattr(Broken, name):
+            wrong(f"Broken has no method {name!r}: the keys are the names of methods, as `tanh` or `__add__`.")
+    Mended = type("Mended", (Broken,), dict(fixed))
+
+    alone = {
+        "a + b": lambda a, b: a + b,
+        "a * b": lambda a, b: a * b,
+        "a - b": lambda a, b: a - b,
+        "a / b": lambda a, b: a / b,
+        "a ** 3": lambda a, b: a**3 + b * 0,
+        "exp(a)": lambda a, b: a.exp() + b * 0,
+        "tanh(a)": lambda a, b: a.tanh() + b * 0,
+        "relu(a)": lambda a, b: a.relu() + b * 0,
+    }
+    twice = {
+        "a + a": lambda a, b: a + a + b * 0,
+        "a * b + a": lambda a, b: a * b + a,
+        "(a·b)·a + a·b, where a node is used at two distances from the end": lambda a, b: (lambda c: (c * a) * 2 + c)(
+            a * b
+        ),
+        "a longer expression with nodes used twice": lambda a, b: (
+            lambda c: (lambda d: d * c + c * a - d)((c + b).exp() * 0.1 + a)
+        )(a * b - a),
+    }
+    bad = []
+    for kind, expressions in (("alone", alone), ("twice", twice)):
+        for name, f in expressions.items():
+            for _ in range(5):
+                x, y = random.uniform(-1.7, 1.7), random.choice([-1, 1]) * random.uniform(0.4, 1.7)
+                a, b, ta, tb = Mended(x), Mended(y), leaf(x), leaf(y)
+                out, tout = f(a, b), f(ta, tb)
+                tout.backward()
+                if not isinstance(out, Broken):
+                    wrong(
+                        f"{name} gives a {type(out).__name__}: make new nodes with self.node(...), as the other"
+                        " methods do."
+                    )
+                if not math.isclose(out.data, tout.item(), rel_tol=1e-9, abs_tol=1e-9):
+                    wrong(
+                        f"{name} should be {tout.item():.4g}, but it is {out.data:.4g}: the forward pass was"
+                        " right before your repair."
+                    )
+                out.backward()
+                got, want = (a.grad, b.grad), (ta.grad.item(), tb.grad.item())
+                if not all(math.isclose(g, w, rel_tol=1e-9, abs_tol=1e-9) for g, w in zip(got, want, strict=True)):
+                    bad.append((kind, name, got, want))
+                    break
+    if bad:
+        kind, name, got, want = bad[0]
+        left = (
+            f"{len(bad)} expressions still have wrong gradients"
+            if len(bad) > 1
+            else "one expression still has a wrong gradient"
+        )
+        where = "the slopes of this operation" if kind == "alone" else "when backward passes a node's gradient on"
+        wrong(
+            f"{left}. The first: {name}, where ({want[0]:.4g}, {want[1]:.4g}) came out as ({got[0]:.4g},"
+            f" {got[1]:.4g}). Look at {where}."
+        )
+
+    deep = total = Mended(1.0)
+    for _ in range(20_000):
+        total = total + 0.5
+    try:
+        total.backward()
+    except RecursionError:
+        wrong("your backward is recursive and fails on a chain of 20,000 nodes; the one it repairs did not.")
+    exact("the gradient at the end of a long chain", deep.grad, 1.0)
+
+    needless = sorted(set(fixed) - {"__truediv__", "tanh", "backward"})
+    if needless:
+        wrong(
+            f"all gradients are right, but {', '.join(needless)} was right before: leave it alone, and repair"
+            " only what was wrong."
+        )
+    return "all three found."
