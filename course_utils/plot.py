@@ -5,6 +5,9 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
+from matplotlib.textpath import TextPath
 from torch import nn
 
 
@@ -42,6 +45,81 @@ def boundaries(panels: dict[str, object], places, X, y, title: str = "") -> None
     axes[0, 0].set(ylabel="x2")
     axes[0, 0].legend(loc="lower left", fontsize="small", frameon=True)
     fig.colorbar(filled, ax=axes[0, -1], label="score (cut at ±2)")
+    plt.show()
+
+
+# --- tables as pictures (lecture 02) --------------------------------------------------------------------------------
+
+
+def labelled_table(table, labels, title: str, number_format: str = "{:.0f}") -> None:
+    """A square table as a picture in which every cell says what it is: its two characters, and its number.
+
+    table: (V, V) numbers, row = what comes first.  labels: V strings.  The colour is the square root of the number, so
+    that small ones stay visible. All labels are drawn as one shape in two colours: a text object for each of the 2 V²
+    would take seconds.
+    """
+    table = torch.as_tensor(table).double().numpy()
+    size = len(labels)
+    shade = np.sqrt(table / table.max())
+    _, ax = plt.subplots(figsize=(0.4 * size, 0.4 * size))
+    ax.imshow(shade, cmap="Blues")
+    for dark in (False, True):
+        texts = []  # (text, x, y of its baseline, height) in cells
+        for i, j in zip(*np.nonzero((shade > 0.55) == dark), strict=True):
+            texts.append((labels[i] + labels[j], j, i - 0.08, 0.0034))
+            texts.append((number_format.format(table[i, j]), j, i + 0.32, 0.003))
+        colour = "white" if dark else "#222222"
+        shape = PathPatch(_outline(texts), facecolor=colour, linewidth=0, transform=ax.transData)
+        shape.set_in_layout(False)
+        ax.add_artist(shape)  # add_patch would measure every curve of it
+    ax.set(xlabel="next character", ylabel="character", title=title)
+    ax.set_xticks(range(size), labels)
+    ax.set_yticks(range(size), labels)
+    ax.grid(False)
+    plt.show()
+
+
+def _outline(texts: list[tuple[str, float, float, float]]) -> Path:
+    """All texts as one outline, each centred on its x; every different letter is made once."""
+    letters = {letter for text, *_ in texts for letter in text}
+    outlines = {letter: TextPath((0, 0), letter, size=100) for letter in letters}
+    bar = TextPath((0, 0), "|", size=100).get_extents().x1
+    width = {letter: TextPath((0, 0), letter + "|", size=100).get_extents().x1 - bar for letter in letters}
+    places: dict[str, list] = {letter: [] for letter in letters}
+    for text, x, y, height in texts:
+        at = -sum(width[letter] for letter in text) / 2
+        for letter in text:
+            places[letter].append((x + at * height, y, height))
+            at += width[letter]
+    vertices, codes = [np.empty((0, 2))], [np.empty(0, Path.code_type)]
+    for letter, outline in outlines.items():
+        x, y, height = np.array(places[letter]).T[..., None]  # (times, 1) each
+        v = outline.vertices.T[:, None]  # (2, 1, points)
+        vertices.append(np.stack([x + v[0] * height, y - v[1] * height], -1).reshape(-1, 2))
+        codes.append(np.tile(outline.codes, len(places[letter])))
+    return Path(np.concatenate(vertices), np.concatenate(codes))
+
+
+def heatmaps(panels: dict[str, object], labels=None, share_scale: bool = False, title: str = "") -> None:
+    """Matrices as pictures side by side, each with its own title and scale of colours.
+
+    panels: {panel's title: (rows, columns) numbers}.  labels: what to write along both axes.  share_scale: one scale
+    for all, so that colours compare.  title: what the whole figure says.
+    """
+    tables = {name: torch.as_tensor(table).detach().double().cpu().numpy() for name, table in panels.items()}
+    top = max(table.max() for table in tables.values()) if share_scale else None
+    low = min(table.min() for table in tables.values()) if share_scale else None
+    fig, axes = plt.subplots(1, len(tables), figsize=(4.6 * len(tables), 4), squeeze=False)
+    for ax, (name, table) in zip(axes[0], tables.items(), strict=True):
+        picture = ax.imshow(table, vmin=low, vmax=top)
+        ax.set(title=name, xlabel="column", ylabel="row")
+        if labels is not None:
+            ax.set_xticks(range(len(labels)), labels, fontsize=7)
+            ax.set_yticks(range(len(labels)), labels, fontsize=7)
+        ax.grid(False)
+        fig.colorbar(picture, ax=ax, shrink=0.8)
+    if title:
+        fig.suptitle(title, weight="bold")
     plt.show()
 
 
@@ -220,6 +298,6 @@ def _histograms(tensors: dict, word, title: str, xlabel: str, spread: float | No
     for (name, values), style in zip(tensors.items(), _styles(len(tensors)), strict=True):
         height, edges = np.histogram(values.float().cpu().numpy(), bins=80, range=(-most or -1, most or 1))
         ax.plot((edges[:-1] + edges[1:]) / 2, 100 * height / values.numel(), label=f"{name}: {word(values)}", **style)
-    ax.set(xlabel=xlabel, ylabel="% of values in each of 80 bins", title=title)
+    ax.set(xlabel=xlabel, ylabel="% of values in each of 80 bins", title=title, ylim=(0, None))
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
     plt.show()
