@@ -17,8 +17,9 @@ define COURSE
 @python=; \
 for each in $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14 python; do \
   command -v $$each >/dev/null 2>&1 || continue; \
+  $$each -c '' >/dev/null 2>&1 || continue; \
   python=$${python:-$$each}; \
-  if $$each -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then python=$$each; break; fi; \
+  if $$each -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then python=$$each; break; fi; \
 done; \
 if [ -z "$$python" ]; then \
   echo "The course needs Python 3.11 or newer, and there is none on this machine: install it from python.org or with your system's package manager, then run this again." >&2; \

@@ -13,4 +13,4 @@ def progress(steps: Iterable | int, what: str = "", **options) -> tqdm:
     options: passed on to tqdm (`total`, `unit`, ...).
     """
     steps = range(steps) if isinstance(steps, int) else steps
-    return tqdm(steps, desc=what, file=sys.stdout, ncols=100, mininterval=0.2, **options)
+    return tqdm(steps, desc=what, file=sys.stdout, ncols=80, mininterval=0.2, **options)

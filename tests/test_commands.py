@@ -4,6 +4,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,30 @@ def test_make_without_any_python(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.skipif(not HAS_MAKE, reason="there is no make here")
+def test_make_passes_over_a_python_that_does_not_run_or_is_too_old(tmp_path):
+    shutil.copy(REPOSITORY / "Makefile", tmp_path)
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "sh").symlink_to("/bin/sh")
+    for name, text in {
+        "python3": "exit 127",  # a version manager's stand-in for what is not installed
+        "python3.13": '[ -z "$2" ]',  # runs, and fails the question for its version
+        "python3.12": '[ "$1" = -c ] || echo "12 got $@"',
+        "python": "echo never",
+    }.items():
+        (tools / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tools / name).chmod(0o755)
+    done = subprocess.run(
+        [shutil.which("make"), "lab", "PORT=9", "ARGS=--no-browser"],
+        cwd=tmp_path,
+        env={"PATH": str(tools)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "12 got course_utils/tools/bootstrap.py lab --port 9 --no-browser\n", done.stderr
+
+
 def test_a_folder_that_cannot_be_written_to(project, monkeypatch, capfd):
     """Root may write anywhere, so the refusal is put on."""
 
@@ -101,11 +126,45 @@ def test_no_network(project, monkeypatch, capfd):
     assert not bootstrap.ready()
 
 
+def test_ctrl_c_while_installing(project, monkeypatch, capfd):
+    def pressed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "is_alive", pressed)
+    with pytest.raises(SystemExit):
+        bootstrap.run([sys.executable, "-c", "import time; time.sleep(60)"], "Installing")
+    assert "Stopped. Run this again" in sentence(capfd)
+
+
+def test_an_environment_that_cannot_install_is_not_usable(project):
+    """As one that was killed before it had pip."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", bootstrap.VENV], check=True)
+    Path(bootstrap.STAMP).touch()
+    assert not bootstrap.usable()
+
+
+@pytest.mark.parametrize(
+    "version, finished, usable",
+    [
+        ("3.10", True, False),
+        ("3.99", True, True),
+        ("3.99", False, False),
+        (f"{sys.version_info[0]}.{sys.version_info[1]}", False, True),
+    ],
+)
+def test_another_python_than_the_environments(project, monkeypatch, version, finished, usable):
+    """One that served is kept until it is too old; one that never did gives way to the Python chosen now."""
+    Path(bootstrap.VENV).mkdir()
+    Path(bootstrap.STAMP).write_text("old" if finished else "")
+    monkeypatch.setattr(bootstrap.subprocess, "check_output", lambda *_, **__: version.encode())
+    assert bootstrap.usable() is usable
+
+
 @pytest.mark.parametrize(
     "said, words",
     [
         ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "disk is full"),
-        ("ERROR: No matching distribution found for torch>=2.4", "torch has no package for this Python"),
+        ("ERROR: No matching distribution found for torch>=2.4", "no torch for Python"),
         ("ERROR: [Errno 13] Permission denied: '/x'", "cannot be written to"),
         ("WARNING: Retrying ... NewConnectionError\nERROR: No matching distribution found for x", "network connection"),
         ("ERROR: Something nobody thought of", "Something nobody thought of. Delete .venv"),
@@ -150,22 +209,50 @@ def test_an_impossible_port(capfd):
     assert "Port 99999" in sentence(capfd)
 
 
-def test_lab_passes_options_on_and_works_without_a_network(monkeypatch, capfd):
+@pytest.fixture
+def server(monkeypatch):
+    """In the place of JupyterLab: listens on its port and is stopped by Ctrl-C. The commands that started it."""
+    commands = []
+
+    class Server:
+        def __init__(self, command, **_):
+            commands.append(command)
+            self.presses = [KeyboardInterrupt]
+            self.socket = socket.socket()
+            self.socket.bind(("localhost", int(command[3].removeprefix("--ServerApp.port="))))
+            self.socket.listen()
+
+        def poll(self):
+            return None
+
+        def wait(self):
+            if self.presses:
+                raise self.presses.pop()
+            self.socket.close()
+            return 0
+
+    monkeypatch.setattr(lab.subprocess, "Popen", Server)
+    return commands
+
+
+def test_lab_passes_options_on_works_without_a_network_and_ends_with_ctrl_c(server, monkeypatch, capfd):
     from course_utils import data
 
     def offline(*_, **__):
         raise data.DataError("No network.")
 
-    calls = []
     monkeypatch.setattr(data, "fetch", offline)
-    monkeypatch.setattr(lab.subprocess, "call", lambda command, **_: calls.append(command) or 0)
-    assert cli.main(["lab", "--port", "9473", "--no-browser"]) == 0
-    assert "--no-browser" in calls[0] and "--ServerApp.port=9473" in calls[0]
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    assert cli.main(["lab", "--port", str(port), "--no-browser"]) == 0
+    assert "--no-browser" in server[0]
     said = capfd.readouterr().out
-    assert "No network." in said and "http://localhost:9473/lab/tree/README.md?token=" in said
+    assert "No network." in said and f"http://localhost:{port}/lab/tree/README.md?token=" in said
 
 
 def test_readme_names_the_commands_that_there_are():
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     for words in ("make lab", "make test", "course work", "course progress", "environment.yml", "-c constraints.txt"):
         assert words in readme
+    assert "\nmake test" in (REPOSITORY / ".ci/run").read_text(encoding="utf-8")

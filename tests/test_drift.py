@@ -83,7 +83,8 @@ def test_a_module_imports_alone_and_documents_what_is_public(module, tmp_path):
     code = (
         f"import sys, course_utils.lectures.{module} as m\n"
         "assert 'matplotlib' not in sys.modules and 'course_utils.plot' not in sys.modules\n"
-        "own = [o for o in vars(m).values() if getattr(o, '__module__', '') == m.__name__]\n"
+        "named = [o for o in vars(m).values() if hasattr(o, '__name__')]\n"
+        "own = [o for o in named if getattr(o, '__module__', '') == m.__name__]\n"
         "print(*(o.__name__ for o in own if o.__name__[0] != '_' and not o.__doc__))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)

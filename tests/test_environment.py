@@ -1,5 +1,6 @@
 """environment.yml asks for what pyproject.toml asks for, in words that conda reads; constraints.txt pins all of it."""
 
+import importlib.metadata
 import re
 import tomllib
 from itertools import chain
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import rattler
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 REPOSITORY = Path(__file__).parents[1]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -30,6 +32,15 @@ def listed() -> tuple[list[str], list[str]]:
     return conda, pip
 
 
+def pins() -> dict[str, str]:
+    """{name: version} of constraints.txt."""
+    lines = (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    parsed = [Requirement(line) for line in lines if not line.startswith("#")]
+    versions = {pin.name.lower(): str(pin.specifier).removeprefix("==") for pin in parsed}
+    assert len(versions) == len(parsed), "something is pinned twice"
+    return versions
+
+
 def test_every_conda_entry_is_a_strict_match_spec():
     for entry in listed()[0]:
         assert str(rattler.MatchSpec(entry, strict=True).name)
@@ -51,10 +62,19 @@ def test_the_two_files_ask_for_the_same():
 
 
 def test_everything_is_pinned_once_and_within_its_range():
-    pins = [Requirement(line) for line in (REPOSITORY / "constraints.txt").read_text().splitlines() if line[:1] != "#"]
-    versions = {pin.name.lower(): str(pin.specifier).removeprefix("==") for pin in pins}
-    assert len(versions) == len(pins)
+    versions = pins()
     for text in PROJECT["dependencies"] + list(chain(*PROJECT["optional-dependencies"].values())):
         requirement = Requirement(text)
         if requirement.name != PROJECT["name"]:
             assert requirement.specifier.contains(versions[requirement.name]), requirement
+
+
+def test_the_pins_install_on_the_first_release_of_the_oldest_python():
+    """As on Debian 12, whose Python is 3.11.2. Looks at those that are installed here in their pinned version."""
+    for name, version in pins().items():
+        try:
+            found = importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        if found.version == version:
+            assert SpecifierSet(found.metadata["Requires-Python"] or "").contains("3.11.0"), name

@@ -74,8 +74,8 @@ def build_dataset(words: list[str], block_size: int, vocab: CharVocab = LETTERS)
 def split_words(words: list[str]) -> tuple[list[str], list[str], list[str]]:
     """The words in three parts, 80 % to train on, 10 % to make choices on, 10 % to test on once.
 
-    Shuffled as in the makemore lectures (Python's `random` with seed 42), so that the parts compare with theirs. The list
-    itself stays as it is.
+    Shuffled as in the makemore lectures (Python's `random` with seed 42), so that the parts compare with theirs.
+    The list itself stays as it is.
     """
     shuffled = list(words)
     random.Random(42).shuffle(shuffled)

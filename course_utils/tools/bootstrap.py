@@ -9,6 +9,7 @@ from __future__ import print_function
 
 import hashlib
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -48,7 +49,7 @@ def ready():
 
 def what_went_wrong(said):
     """One sentence on why pip failed, from what it printed."""
-    if re.search(r"No space left|not enough space|disk (is )?full", said, re.I):
+    if re.search(r"No space left|not enough space|disk (is )?full|quota exceeded", said, re.I):
         return "The disk is full: free about 2 GB, then run this again."
     if re.search(r"Permission denied|Access is denied|Read-only file system", said, re.I):
         return "%s cannot be written to: get write permission, or clone the course to a folder of yours." % VENV
@@ -63,34 +64,59 @@ def what_went_wrong(said):
     missing = re.search(r"No matching distribution found for ([\w.-]+)", said)
     if missing:
         return (
-            "%s has no package for this Python (%d.%d on %s): try Python 3.12, as in `make lab PYTHON=python3.12`."
-            % ((missing.group(1),) + tuple(sys.version_info[:2]) + (sys.platform,))
-        )
+            "There is no %s for Python %d.%d on %s %s: try Python 3.12, as in `make lab PYTHON=python3.12`; "
+            "on an Intel Mac, or on a macOS older than 14, follow the README's Colab links."
+        ) % ((missing.group(1),) + tuple(sys.version_info[:2]) + (platform.system(), platform.machine()))
     errors = re.findall(r"^ERROR: (.+)$", said, re.M) or said.strip().splitlines()[-1:] or ["pip said nothing"]
     return "The environment could not be made: %s. Delete .venv, then run this again." % errors[0].strip().rstrip(".")
 
 
 def run(command, what):
-    """Run a command and count the seconds on one line; stop with a sentence if it fails."""
-    start = time.time()
-    lively = sys.stdout.isatty()
-    print("%s ..." % what, end="" if lively else "\n")
-    sys.stdout.flush()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT)
+    """Run a command; a terminal's line counts the seconds and says what pip does. Stop with a sentence if it fails."""
     import threading  # not at the top: the oldest Pythons should get as far as the version check
 
-    said = []
-    reader = threading.Thread(target=lambda: said.append(process.stdout.read()))
-    reader.start()
-    while reader.is_alive():
-        reader.join(1)
-        if lively:
-            print("\r%s ... %d s" % (what, time.time() - start), end="")
-            sys.stdout.flush()
-    if lively:
+    print("%s ..." % what)
+    sys.stdout.flush()
+    start = time.time()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT)
+    said, doing = [], [""]
+
+    def listen():
+        for raw in process.stdout:
+            line = raw.decode("utf-8", "replace")
+            said.append(line)
+            if re.match(r" *(Collecting|Downloading|Installing collected) ", line):
+                doing[0] = line.strip()
+
+    listener = threading.Thread(target=listen)
+    listener.daemon = True
+    listener.start()
+    try:
+        while listener.is_alive():
+            listener.join(1)
+            if sys.stdout.isatty():  # short enough for one line of any terminal
+                print("\r%4d s  %-60.60s" % (time.time() - start, doing[0]), end="")
+                sys.stdout.flush()
+    except KeyboardInterrupt:
+        process.kill()
+        process.wait()
+        stop("\nStopped. Run this again to go on.")
+    if sys.stdout.isatty():
         print()
     if process.wait():
-        stop(what_went_wrong(b"".join(said).decode("utf-8", "replace")))
+        stop(what_went_wrong("".join(said)))
+
+
+def usable():
+    """Whether .venv holds a Python that can install; until it has got the course, the very one that was chosen now."""
+    check = "import sys, pip; print('%d.%d' % sys.version_info[:2])"
+    try:
+        said = subprocess.check_output([PYTHON, "-c", check], stderr=subprocess.STDOUT).decode().strip()
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    if os.path.getsize(STAMP):
+        return tuple(map(int, said.split("."))) >= OLDEST
+    return said == "%d.%d" % sys.version_info[:2]
 
 
 def make():
@@ -105,17 +131,19 @@ def make():
     try:
         if not os.path.isdir(VENV):
             os.mkdir(VENV)
-        with open(STAMP, "w") as file:
-            file.write("not finished")
+        with open(STAMP, "a"):  # empty until a first install was finished
+            pass
     except (IOError, OSError) as problem:
         stop("%s cannot be written to (%s): clone the course to a folder of yours." % (VENV, problem.strerror))
-    if not os.path.exists(PYTHON):
+    if not usable():
         run([sys.executable, "-m", "venv", "--clear", VENV], "Making the environment in .venv")
-    install = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--retries", "2"]
-    run(
-        install + ["-c", os.path.join(ROOT, "constraints.txt"), "-e", ROOT + "[dev]"],
-        "Installing PyTorch, JupyterLab and the rest, once: about a minute and 1.3 GB",
-    )
+    install = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--retries", "2"]
+    what = "Installing PyTorch, JupyterLab and the rest, once: about a minute and 1.7 GB"
+    if sys.platform.startswith("linux"):
+        what += ", several more where PyTorch comes with its GPU libraries"
+    if os.path.exists(STAMP) and os.path.getsize(STAMP):
+        what = "The requirements have changed: bringing .venv up to date"
+    run(install + ["--progress-bar", "off", "-c", os.path.join(ROOT, "constraints.txt"), "-e", ROOT + "[dev]"], what)
     with open(STAMP, "w") as file:
         file.write(wanted())
 
@@ -130,10 +158,12 @@ def main(arguments):
         make()
     if not arguments:
         return 0
-    try:
-        return subprocess.call([PYTHON, "-m", "course_utils.tools.cli"] + arguments, cwd=ROOT)
-    except KeyboardInterrupt:  # the verb got it too, and has said what there was to say
-        return 130
+    process = subprocess.Popen([PYTHON, "-m", "course_utils.tools.cli"] + arguments, cwd=ROOT)
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:  # the verb got it too, and ends in its own time
+            pass
 
 
 if __name__ == "__main__":

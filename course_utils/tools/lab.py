@@ -5,6 +5,7 @@ import secrets
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from . import pages
@@ -13,6 +14,8 @@ from .pages import CourseError
 PORT = 8888
 # Read by JupyterLab beside the learner's own settings, which win: the README opens rendered, and no news are fetched.
 SETTINGS = Path(__file__).with_name("jupyter")
+# Which tabs were open: the course's own, apart from those of the learner's other work.
+WORKSPACES = Path(sys.prefix, "share/jupyter/lab/workspaces")
 
 
 def lab(port: int | None, extra: list[str]) -> int:
@@ -29,14 +32,33 @@ def lab(port: int | None, extra: list[str]) -> int:
     paths = [str(SETTINGS), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
     environment["JUPYTER_CONFIG_PATH"] = os.pathsep.join(paths)
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
-    command += ["--LabApp.default_url=/lab/tree/README.md", f"--ServerApp.root_dir={pages.ROOT}", "--log-level=ERROR"]
+    command += ["--LabApp.default_url=/lab/tree/README.md", f"--ServerApp.root_dir={pages.ROOT}"]
+    command += ["--Application.log_level=ERROR", "--ServerApp.answer_yes=True"]  # Ctrl-C stops it without a question
+    command.append(f"--LabApp.workspaces_dir={WORKSPACES}")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")  # as in a container, where everybody is root
-    print(f"JupyterLab: http://localhost:{port}/lab/tree/README.md?token={token}\nCtrl-C stops it.", flush=True)
+    server = subprocess.Popen([*command, *extra], env=environment, cwd=pages.ROOT)
     try:
-        return subprocess.call([*command, *extra], env=environment, cwd=pages.ROOT)
-    except KeyboardInterrupt:
+        if listens(server, port):
+            address = f"http://localhost:{port}/lab/tree/README.md?token={token}"
+            print(f"JupyterLab: {address}\nCtrl-C stops it.", flush=True)
+        return server.wait()
+    except KeyboardInterrupt:  # the server got it too: let it end its kernels
+        server.wait()
         return 0
+
+
+def listens(server: subprocess.Popen, port: int) -> bool:
+    """Wait until the server answers, so that the address can be followed when it is printed; False if it has ended."""
+    for _ in range(300):
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            if probe.connect_ex(("localhost", port)) == 0:
+                break
+        if server.poll() is not None:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def refuse_busy(port: int) -> None:
