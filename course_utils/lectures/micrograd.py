@@ -11,7 +11,7 @@ from numbers import Real
 import graphviz
 
 
-def diagram(root, **names) -> graphviz.Digraph:
+def diagram(root, /, **names) -> graphviz.Digraph:
     """The expression behind a Value as a graph: a box a number with its data and grad, a circle an operation.
 
     root: the Value at the end.  names: what to call its nodes, as in `diagram(L, a=a, b=b)`.
@@ -28,6 +28,7 @@ def diagram(root, **names) -> graphviz.Digraph:
     dot = graphviz.Digraph(graph_attr={"rankdir": "LR", "nodesep": "0.12", "ranksep": "0.3"})
     dot.attr("node", fontname="Helvetica", fontsize="11", height="0.3")
     for key, node in found.items():
+        # a "record" is a box with cells, which `|` divides
         box = f"{called.get(key, '')}data {node.data:.4g} | grad {node.grad:.4g}"
         dot.node(number[key], label=box, shape="record", style="filled", fillcolor="white" if node.op else "#e8eef7")
         if node.op:
@@ -88,15 +89,22 @@ class Value:
         x = self.data
         if not isinstance(n, Real):
             raise TypeError("The exponent of a Value is a plain number: for a ** b write (b * a.log()).exp().")
-        if x < 0 and not float(n).is_integer():
-            raise ValueError(f"({x:.4g}) ** {n} is not a real number.")
+        n = float(n)
+        if x < 0 and not n.is_integer():
+            raise ValueError(f"({x:.4g}) ** {n:g} is not a real number.")
         if x == 0 and n < 0:
             raise ZeroDivisionError("Division by a Value that holds 0.")
-        slope = n * x ** (n - 1) if x != 0 or n >= 1 else math.inf if n else 0.0
-        return Value(x**n, (self,), f"**{n:g}", (slope,))
+        if x == 0 and n < 1:  # below, 0 ** (n - 1) would divide by zero
+            return Value(x**n, (self,), f"**{n:g}", (math.inf if n else 0.0,))
+        try:
+            return Value(x**n, (self,), f"**{n:g}", (n * x ** (n - 1),))
+        except OverflowError:
+            raise OverflowError(f"({x:.4g}) ** {n:g}, or its slope, is too large for a float.") from None
 
     def __rpow__(self, base):
-        raise TypeError(f"A Value cannot be an exponent: for {base} ** a write (a * math.log({base})).exp().")
+        raise TypeError(
+            f"A Value cannot be the exponent of {base}: for a positive base write (a * math.log(base)).exp()."
+        )
 
     def exp(self):
         if self.data > 709.78:
@@ -115,7 +123,7 @@ class Value:
 
     def relu(self):
         """max(0, self); its slope at 0 is taken as 0."""
-        return Value(max(0.0, self.data), (self,), "relu", (1.0 if self.data > 0 else 0.0,))
+        return Value(max(self.data, 0.0), (self,), "relu", (1.0 if self.data > 0 else 0.0,))
 
     def __neg__(self):
         return Value(-self.data, (self,), "−", (-1.0,))
@@ -146,7 +154,7 @@ class Value:
         for node in order:
             if node.inputs:
                 node.grad = 0.0
-        self.grad = 1.0
+        self.grad += 1.0
         for node in reversed(order):
             for entry, slope in zip(node.inputs, node.slopes, strict=True):
                 entry.grad += slope * node.grad
