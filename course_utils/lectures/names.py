@@ -55,10 +55,12 @@ def build_dataset(words: list[str], block_size: int, vocab: CharVocab = LETTERS)
     """Every character of every word (its end included), with the `block_size` characters before it.
 
     Returns X: (examples, block_size) and Y: (examples,), both int64; positions before a word's start hold 0, the dot.
-    Raises ValueError for a character that the vocabulary does not know, or a block size below 1.
+    Raises ValueError for a character that the vocabulary does not know, for no words, or a block size below 1.
     """
     if block_size < 1:
         raise ValueError(f"a block size of {block_size} leaves nothing to predict from: choose 1 or more.")
+    if not words:
+        raise ValueError("there are no words to make examples of.")
     text = "".join("." * block_size + word + "." for word in words)
     ids = torch.tensor(vocab.encode(text))  # (characters,)
     windows = ids.unfold(0, block_size + 1, 1)  # (characters - block_size, block_size + 1): views, nothing is copied
@@ -68,14 +70,13 @@ def build_dataset(words: list[str], block_size: int, vocab: CharVocab = LETTERS)
     first_example = torch.cumsum(lengths, 0) - lengths  # (words,)
     shift = torch.repeat_interleave(starts - first_example, lengths)  # (examples,)
     examples = windows[torch.arange(len(shift)) + shift]  # (examples, block_size + 1)
-    return examples[:, :-1], examples[:, -1]
+    return examples[:, :-1].contiguous(), examples[:, -1].contiguous()
 
 
 def split_words(words: list[str]) -> tuple[list[str], list[str], list[str]]:
     """The words in three parts, 80 % to train on, 10 % to make choices on, 10 % to test on once.
 
-    Shuffled as in the makemore lectures (Python's `random` with seed 42), so that the parts compare with theirs.
-    The list itself stays as it is.
+    Shuffled by the recipe of the makemore lectures (Python's `random` with seed 42). The list itself stays as it is.
     """
     shuffled = list(words)
     random.Random(42).shuffle(shuffled)

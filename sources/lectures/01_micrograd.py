@@ -1331,9 +1331,7 @@ assert accuracy(net) == 1.0
 # %%
 fig, ax = plt.subplots(figsize=(6, 2.8))
 ax.plot(range(1, moon_epochs + 1), np.reshape(losses, (moon_epochs, -1)).mean(1), marker=".")
-ax.set(
-    xlabel="epoch", ylabel="hinge loss, averaged", title="Fewer and fewer points are left to learn from"
-)
+ax.set(xlabel="epoch", ylabel="hinge loss, averaged", title="Fewer and fewer points are left to learn from")
 plt.show()
 
 # %% [markdown]

@@ -5,7 +5,7 @@
 # follows which, and once as a neural network trained by gradient descent. Then we find that the two are one and the same model. On the
 # way you meet the parts that every language model has, up to the largest: tokens, a next-token distribution, sampling, and the loss.
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/notebooks/02_makemore_bigrams.ipynb) · a run takes about 15 s and 0.8 GB on a laptop's CPU
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/notebooks/02_makemore_bigrams.ipynb) · a run takes about 45 s and 0.8 GB on a laptop's CPU
 #
 # Needs: lecture 01, for what a gradient is. Later lectures take from here: `load_names`, `CharVocab`, `build_dataset`, `split_words`.
 
@@ -38,10 +38,10 @@ import torch.nn.functional as F
 
 from course_utils import lesson, plot, train
 
-device = lesson.start("02_makemore_bigrams")
+lesson.start("02_makemore_bigrams")
 
 # %% [markdown]
-# A table of 27 × 27 numbers is all we train here, so the page stays on the CPU: sending so little to a GPU takes longer than the work.
+# A table of 27 × 27 numbers is all we train here, so the page stays on the CPU. Of `course_utils`, `lesson` sets seeds and the look of plots, `plot` draws, and `train` brings a progress bar.
 
 # %% tags=["parameters"]
 names_to_sample = 10  # names invented at each sampling
@@ -51,8 +51,8 @@ steps = 1000  # gradient descent steps on the distinct pairs
 # %% [markdown]
 # ## 1. The names
 #
-# Our text is a list of given names: those of at least five children born in the United States in 2018. What does one look at first, in
-# data never seen before? A few examples, how many there are, and the extremes.
+# Our text is a list of given names: those that at least five girls, or at least five boys, born in the United States in 2018 were given ([Social Security Administration](https://www.ssa.gov/oact/babynames/limits.html)). Each name counts once,
+# however many children bear it. What does one look at first, in data never seen before? A few examples, how many there are, and the extremes.
 
 # %%
 #| export names
@@ -209,15 +209,15 @@ assert torch.equal(fast, N)
 print(f"the same table in {1000 * fast_seconds:.0f} ms")
 
 # %% [markdown]
-# Equal in every cell, and many times as fast; most of the time that is left goes into the encoding. Here is the whole table. Each cell says which pair it is, and how often
+# Equal in every cell, and many times as fast; most of the time that is left goes into turning Python's list into a tensor. Here is the whole table, darker where a pair is more frequent (on a scale that keeps small counts visible). Each cell says which pair it is, and how often
 # it occurred.
 
 # %%
 plot.labelled_table(N, vocab.chars, "How often each character (row) is followed by each other (column)")
 
 # %% [markdown]
-# Take a minute to read it. The top row holds the beginnings, the left column the ends. The row of *q* is nearly empty but for *qu*. Bright columns at *a*, *e*, *i*
-# are the vowels, which follow nearly everything. And many cells hold a zero.
+# Take a minute to read it. The top row holds the beginnings, the left column the ends. The row of *q* is nearly empty but for *qu*. The dark columns
+# include the vowels *a*, *e* and *i*, which follow nearly everything; *n*, *l* and *r* are dark too. And many cells hold a zero.
 
 # %% tags=["nbval-check-output"]
 int((N == 0).sum()), int(N[vocab.index["."], vocab.index["."]])
@@ -237,7 +237,7 @@ print(f"sum {p.sum():.4f};  begins with a: {p[1]:.4f}, with q: {p[vocab.index['q
 
 # %% [markdown]
 # To **sample** is to draw at random, so that over many draws each character comes up as often as its probability says. `torch.multinomial` does it. All randomness
-# comes from a generator with a seed: the same seed, the same draws, on your machine as on ours.
+# comes from a generator with a seed: the same seed gives the same draws again. (On another version of PyTorch they may differ.)
 
 # %%
 generator = torch.Generator().manual_seed(2)
@@ -271,11 +271,12 @@ generator = torch.Generator().manual_seed(2)
 
 # %%
 uniform = torch.ones(27, 27) / 27  # (27, 27)
-[sample_name(uniform, torch.Generator().manual_seed(seed)) for seed in range(5)]
+generator = torch.Generator().manual_seed(2)
+[sample_name(uniform, generator) for _ in range(names_to_sample)]
 
 # %% [markdown]
-# Compared with that, our model has learned a lot: lengths, vowels, endings. Its weakness is plain as well. It remembers one character. After *n* it cannot know
-# whether the name has just begun or is long enough.
+# Compared with that, our model has learned a lot: which letters go together, and which of them end a name. Its weakness is plain as well. It remembers one character. After *n* it cannot know
+# whether the name has just begun or is long enough, so some names are a single letter and some will not end.
 
 # %% [markdown]
 # ## 5. Every row a distribution
@@ -301,7 +302,7 @@ P[0].sum(), P[:, 0].sum()
 
 # %% [markdown]
 # The first row should sum to 1. It sums to 7, and nothing failed. The first *column* sums to 1 instead. What happened is **broadcasting**, the rule by which tensors of different shapes are brought
-# together. Line the shapes up *from the right*. Where one has no dimension, it is given one of size 1. Where one has size 1, it is copied along.
+# together. Line the shapes up *from the right*. Where one has no dimension, it is given one of size 1. Where one has size 1, it is copied along. Any other difference is an error; here 27 meets 27, so there is none.
 #
 # | | | |
 # |---|---|---|
@@ -310,19 +311,20 @@ P[0].sum(), P[:, 0].sum()
 #
 # The missing dimension was added on the **left**: a row lying down. Entry $[i, j]$ was divided by the sum of row $j$. Every character of our text has a left and a right
 # neighbour, so row $j$ and column $j$ have equal sums, and we have normalised the columns: these are the probabilities of the character *before*, given the one after. A model built on
-# that still prints names:
+# that still prints names, because `multinomial` divides each row by its sum, whatever it is:
 
 # %%
 generator = torch.Generator().manual_seed(2)
 [sample_name(P, generator) for _ in range(names_to_sample)]
 
 # %% [markdown]
-# Worse names, no error, no warning. This is how such bugs live for months. On the left what we did, on the right what we meant:
+# Worse names, no error, no warning. This is how such bugs live for months. On the left what we did: every *column* sums to 1, so the rows of frequent characters are bright. On the right what we meant: every *row* does.
 
 # %%
 plot.heatmaps(
     {"divided by the sum of row j": P, "divided by the sum of row i": N / N.sum(1, keepdim=True)},
     labels=vocab.chars,
+    share_scale=True,
     title="A forgotten keepdim, and its repair",
 )
 
@@ -342,15 +344,15 @@ torch.testing.assert_close(P.sum(1), torch.ones(27))  # float32 sums of 27 terms
 # One number, please, for how well a model knows these names. What does the model say about each pair that really occurs in *emma*?
 
 # %%
-for i, j in pairs("emma"):
-    i, j = (0 if mark in ("<S>", "<E>") else vocab.index[mark] for mark in (i, j))
+ids = vocab.encode(".emma.")
+for i, j in zip(ids, ids[1:], strict=False):
     print(f"{vocab.chars[i]}{vocab.chars[j]}: {P[i, j]:.4f}, logarithm {P[i, j].log():.4f}")
 
 # %% [markdown]
-# With no knowledge at all each would be $1/27 \approx 0.037$. The model gives every one of them more than that: it knows something. The probability of the whole name is the product
-# of these, and that of the whole data set is the product over all 229,804 pairs: the **likelihood**. We want a model that finds what really happened likely.
+# With no knowledge at all each would be $1/27 \approx 0.037$. The model gives four of the five more than that, three of them clearly; to *mm* it gives less. On the whole it knows something. The probability of the whole name is the chance of its
+# first step, times that of the second step given the first, and so on, where for our model only the last character counts: the product of these, and that of the whole data set is the product over all 229,804 pairs: the **likelihood**. We want a model that finds what really happened likely.
 #
-# A product of so many small numbers, though, is smaller than any float.
+# A product of so many small numbers, though, is smaller than any float. (`P[xs, ys]` takes the entries `P[xs[0], ys[0]]`, `P[xs[1], ys[1]]`, and so on: one for each pair.)
 
 # %%
 p = P[xs, ys]  # (229804,): for each pair, the probability that the model gave to what came
@@ -361,7 +363,7 @@ p.double().prod()
 #
 # $$\log \prod_k p_k = \sum_k \log p_k$$
 #
-# Logarithms of probabilities are negative, and a *loss* should be something to make small, so we put a minus in front. And since a sum depends on how much data there is, we
+# Logarithms of probabilities are never positive, and a *loss* should be something to make small, so we put a minus in front. And since a sum depends on how much data there is, we
 # take the mean. That is the **negative log likelihood** (NLL):
 #
 # $$\text{NLL} = -\frac{1}{n} \sum_{k=1}^{n} \log p_k$$
@@ -376,7 +378,8 @@ def nll(P, xs, ys):
 nll(P, xs, ys)
 
 # %% [markdown]
-# Is 2.454 good? We need marks to measure against. A perfect prophet, who gives 1 to whatever comes, has 0. Somebody who knows nothing gives $1/27$ to everything and has
+# Is 2.454 good? The unit is the **nat**, since we took natural logarithms; divided by $\ln 2$ it becomes bits. The exponential of the NLL is the **perplexity**: among how many equally likely characters
+# the model seems to choose. And we need marks to measure against. A perfect prophet, who gives 1 to whatever comes, has 0. Somebody who knows nothing gives $1/27$ to everything and has
 # $\ln 27$.
 #
 # <details><summary><b>Predict.</b> What is the NLL of the table that was normalised the wrong way, in section 5?</summary>
@@ -392,12 +395,11 @@ print(f"perplexity: from 27 down to {nll(P, xs, ys).exp():.1f}")
 print(f"the wrong table of section 5: {nll(N / N.sum(1), xs, ys):.4f}")
 
 # %% [markdown]
-# The unit is the **nat**, since we took natural logarithms; divided by $\ln 2$ it becomes bits. The exponential of the NLL is the **perplexity**: our model is as
-# uncertain at each character as if it chose among 11.6 equally likely ones, instead of 27. And look at the last line: the table that writes *wackyxxikendowff* has the same loss. A loss
+# Our model is as uncertain at each character as if it chose among 11.6 equally likely ones, instead of 27. And look at the last line: the table that writes *wackyxxikendowff* has the same loss. A loss
 # judges distributions, and it takes your word for it that they are some.
 #
 # Could some other table of bigrams score better than ours, honestly? No. Counting and dividing gives the table with the highest likelihood there is: it is the **maximum likelihood
-# estimate**. Remember this number, 2.4544. It is the floor for every bigram model on this text, and section 12 will meet it again.
+# estimate**. (Section 13 shows why: at this table, and only there, every gradient is zero.) Remember this number, 2.4544. It is the floor for every bigram model on this text, and section 13 will meet it again.
 
 # %% [markdown]
 # ## 7. Smoothing
@@ -411,9 +413,9 @@ P[x, y], nll(P, x, y)
 
 # %% [markdown]
 # A single zero, *jq*, and the loss is infinite. The model does not say "unlikely", it says "impossible", and 229,804 pairs are not enough evidence to call anything impossible. The old
-# remedy is to pretend that every pair was seen once more than it was (Laplace):
+# remedy is to pretend that every pair was seen $k$ times more than it was (Laplace took $k = 1$):
 #
-# $$P_{ij} = \frac{N_{ij} + k}{\sum_j (N_{ij} + k)}$$
+# $$P_{ij} = \frac{N_{ij} + k}{\sum_{j'} (N_{ij'} + k)}$$
 #
 # <details><summary><b>Predict.</b> What does the model become when k is very large?</summary>
 #
@@ -446,14 +448,24 @@ ax.legend()
 plt.show()
 
 # %% [markdown]
-# The name that was impossible is now merely very unlikely, and on the whole the false counts cost next to nothing: 2.4550 instead of 2.4544. On the data that was counted, smoothing
-# can only hurt. On names that were *not* counted it helps, and how much of it is best is exercise E03.
+# The name that was impossible is now merely very unlikely, and on the whole the false counts cost next to nothing: 2.4550 instead of 2.4544. (They also allow `..`, the empty name, which really is impossible: about one name in
+# 30,000 will be empty.) On the data that was counted, smoothing can only hurt. Where does it help? On names that were *not* counted. We count every second name, and ask about the others.
+
+# %%
+counted, asked = words[::2], words[1::2]
+to_pairs = lambda some: torch.tensor(vocab.encode("." + ".".join(some) + ".")).unfold(0, 2, 1).T  # (2, pairs)
+half = torch.bincount(27 * to_pairs(counted)[0] + to_pairs(counted)[1], minlength=729).view(27, 27)  # (27, 27)
+for k in (0, 0.01, 0.1, 1, 10):
+    print(f"k = {k:5}: on new names {nll(smoothed(half, k), *to_pairs(asked)):.4f}")
+
+# %% [markdown]
+# Without false counts the loss is infinite; with a few it is nearly that of the names counted. How much of it is best is exercise E03.
 
 # %% [markdown]
 # ---
 # # The same model, as a neural network
 #
-# Counting was easy, and it leads nowhere. A table for two characters back has 27³ cells, some 20,000; for ten characters back it has 27¹¹, more than five quadrillion, nearly all of them zero.
+# Counting was easy, and it does not lead far. A table for two characters back has 27³ cells, some 20,000; for ten characters back it has 27¹¹, more than five quadrillion, nearly all of them zero.
 # What if we do not count, but *train*: begin with any table, measure its loss, and let gradients improve it? For bigrams this is a long way round to the same
 # place. But it is the way that goes on.
 
@@ -472,7 +484,7 @@ plt.show()
 # | `mma` | . |
 #
 # Dots fill what lies before the beginning. No loop over examples here either: put enough dots between the words that no window can see two words, cut windows out of the
-# one long text with `unfold`, and drop those that begin inside the padding.
+# one long text with `unfold`, and drop those that reach beyond the dot that ends the word. In one text for `emma` and `al`, the characters of the second word start 3 + 5 places later, but its examples come right after the first five: `shift` bridges that gap.
 
 
 # %%
@@ -488,10 +500,12 @@ def build_dataset(words: list[str], block_size: int, vocab: CharVocab = LETTERS)
     """Every character of every word (its end included), with the `block_size` characters before it.
 
     Returns X: (examples, block_size) and Y: (examples,), both int64; positions before a word's start hold 0, the dot.
-    Raises ValueError for a character that the vocabulary does not know, or a block size below 1.
+    Raises ValueError for a character that the vocabulary does not know, for no words, or a block size below 1.
     """
     if block_size < 1:
         raise ValueError(f"a block size of {block_size} leaves nothing to predict from: choose 1 or more.")
+    if not words:
+        raise ValueError("there are no words to make examples of.")
     text = "".join("." * block_size + word + "." for word in words)
     ids = torch.tensor(vocab.encode(text))  # (characters,)
     windows = ids.unfold(0, block_size + 1, 1)  # (characters - block_size, block_size + 1): views, nothing is copied
@@ -501,14 +515,13 @@ def build_dataset(words: list[str], block_size: int, vocab: CharVocab = LETTERS)
     first_example = torch.cumsum(lengths, 0) - lengths  # (words,)
     shift = torch.repeat_interleave(starts - first_example, lengths)  # (examples,)
     examples = windows[torch.arange(len(shift)) + shift]  # (examples, block_size + 1)
-    return examples[:, :-1], examples[:, -1]
+    return examples[:, :-1].contiguous(), examples[:, -1].contiguous()
 
 
 def split_words(words: list[str]) -> tuple[list[str], list[str], list[str]]:
     """The words in three parts, 80 % to train on, 10 % to make choices on, 10 % to test on once.
 
-    Shuffled as in the makemore lectures (Python's `random` with seed 42), so that the parts compare with theirs.
-    The list itself stays as it is.
+    Shuffled by the recipe of the makemore lectures (Python's `random` with seed 42). The list itself stays as it is.
     """
     shuffled = list(words)
     random.Random(42).shuffle(shuffled)
@@ -521,12 +534,37 @@ X3, Y3 = build_dataset(["emma"], block_size=3)
 [f"{vocab.decode(x)} -> {vocab.decode([y])}" for x, y in zip(X3.tolist(), Y3.tolist(), strict=True)]
 
 # %% [markdown]
-# With a block size of 1 we have the bigrams again. The order must be the same as before, name after name, so we can compare the two ways of building it.
+# The loop that this replaces is five lines, slow, and easy to believe. So it serves as the proof, on a thousand names. And with a block size of 1 we have the bigrams again, in the same order as before.
+
+
+# %%
+def slow_dataset(words, block_size):
+    examples = []
+    for word in words:
+        window = [0] * block_size
+        for i in vocab.encode(word + "."):
+            examples.append((window, i))
+            window = [*window[1:], i]
+    return torch.tensor([window for window, _ in examples]), torch.tensor([i for _, i in examples])
+
+
+for block_size in (1, 2, 5):
+    for fast, slow in zip(build_dataset(words[:1000], block_size), slow_dataset(words[:1000], block_size), strict=True):
+        assert torch.equal(fast, slow)
 
 # %%
 X, Y = build_dataset(words, block_size=1)  # (229804, 1), (229804,)
 assert torch.equal(X[:, 0], xs) and torch.equal(Y, ys)
 X.shape, Y.shape
+
+# %% [markdown]
+# `split_words` cuts a list of names into three parts, for a purpose that comes with exercise E02: one to train on, one to make choices with, one to test on at the end. A word of caution: our list holds 2,564 names twice, a girls' and a boys' row, so
+# about an eighth of the names in the second and third part stand in the first as well. The makemore lectures' list has such pairs too; the losses compare.
+
+# %% tags=["nbval-check-output"]
+train_words, dev_words, test_words = split_words(words)
+twice = [sum(word in set(train_words) for word in part) / len(part) for part in (dev_words, test_words)]
+len(train_words), len(dev_words), len(test_words), [round(share, 3) for share in twice]
 
 # %% [markdown]
 # ## 9. Numbers that are names: one-hot
@@ -541,6 +579,8 @@ plt.figure(figsize=(7, 1.9))
 plt.imshow(xenc, cmap="Greys")
 plt.xticks(range(27), vocab.chars)
 plt.yticks(range(5), vocab.decode(x.tolist()))
+plt.hlines([0.5, 1.5, 2.5, 3.5], -0.5, 26.5, color="#dddddd", linewidth=0.8)
+plt.ylabel("example")
 plt.title("Five characters, one-hot: one row each, one 1 in a row")
 plt.xlabel("which character")
 plt.grid(False)
@@ -591,7 +631,7 @@ for left, right, probability in zip(vocab.decode(x.tolist()), vocab.decode(y.tol
 -p.log().mean()
 
 # %% [markdown]
-# `probs[torch.arange(5), y]` picks one entry in each row: the probability that the network gave to what really came. Then the same loss as before. It is worse than $\ln 27 \approx 3.30$: the network knows nothing, and is sure about it.
+# `probs[torch.arange(5), y]` picks one entry in each row: the probability that the network gave to what really came. Then the same loss as before. Here it is worse than $\ln 27 \approx 3.30$, and over all pairs it will be as well (the first loss in the next section): the network knows nothing, and is sure about it.
 
 # %% [markdown]
 # ## 12. Learning it by gradient descent
@@ -605,7 +645,7 @@ loss.backward()
 W.grad.shape, W.grad[0].abs().sum(), W.grad[26].abs().sum()
 
 # %% [markdown]
-# One slope for each weight. Row 0 (the dot) has some. Row 26 has none: *z* does not occur in *emma*, so its weights had no say. Now the whole data set, all 229,804 pairs in
+# One slope for each weight. Row 0, the scores after a dot, has some. Row 26 has none: it holds the scores after a *z*, no *z* was an input, and so they had no say. (*Column* 26, the scores *of* z, has slopes in every row that was used.) Now the whole data set, all 229,804 pairs in
 # each step. It takes some seconds.
 #
 # <details><summary><b>Predict.</b> How low can this network get, on these pairs? You have seen the number.</summary>
@@ -645,7 +685,7 @@ print(f"loss {whole_losses[0]:.3f} -> {whole_losses[-1]:.3f}, {1000 * step_secon
 
 # %% [markdown]
 # A learning rate of 50, a hundred times that of the moons in lecture 01? Here the gradient is a mean over so many pairs that each weight gets a tiny share of it, and the loss has a single valley
-# without traps (it is convex in $W$), so large steps are safe.
+# (it is convex in $W$), so there is no wrong one to fall into. Too large a rate still overshoots: try 400.
 #
 # It learns, and it is slow. What does the machine do all the time? At each step it makes 229,804 one-hot vectors and multiplies them with $W$. But there are 27 different characters. **It computes the same
 # 27 rows again and again**, thousands of times each.
@@ -656,17 +696,17 @@ print(f"loss {whole_losses[0]:.3f} -> {whole_losses[-1]:.3f}, {1000 * step_secon
 # Multiply a one-hot vector with a matrix: all products are zero but those with the row where the one stands. So the product *is* that row.
 
 # %%
-assert torch.equal(F.one_hot(x, 27).float() @ W, W[x])  # (5, 27): equal, not only close
+assert torch.equal(F.one_hot(x, 27).float() @ W, W[x])  # (5, 27): equal, not only close, for weights that are finite
 
 # %% [markdown]
 # `W[x]` looks rows up instead of multiplying. This is what an **embedding** is, and lecture 03 begins with it; exercise E04 lets you prove that gradients flow through it as well. And it leads further: row $i$ of $W$ holds
-# the logits after character $i$, no more and no less. The network *is* a 27 × 27 table, whose entries are the logarithms of counts.
+# the logits after character $i$, no more and no less. The network *is* a 27 × 27 table, whose entries play the part of logarithms of counts (up to a constant in each row, which softmax removes).
 #
 # So the mean over 229,804 pairs can be written as one over the distinct pairs, each weighted by how often it occurs. With $q_{ij} = N_{ij} / n$:
 #
 # $$-\frac{1}{n} \sum_k \log P_{x_k y_k} \;=\; -\sum_{i,j} q_{ij} \log P_{ij}$$
 #
-# This is the **cross-entropy** between what happens, $q$, and what the model expects, $P$. Not an approximation: the same sum with equal terms collected.
+# It is the **cross-entropy** of each row, what happens after character $i$ against what the model expects, averaged over the rows with their shares $q_i = \sum_j q_{ij}$. Not an approximation: the same sum with equal terms collected.
 
 # %%
 q = N / N.sum()  # (27, 27), sums to 1
@@ -681,26 +721,44 @@ W = start_weights()
 torch.testing.assert_close(table_loss(W), forward(W, xs, ys))  # float32 sums in another order
 
 # %% [markdown]
-# Now a step costs next to nothing, and we can afford a thousand. One more thing is adjusted. The gradient of row $i$ contains the factor $q_i$, the share of the pairs that begin with $i$: the row of *a* gets
-# large gradients, that of *q* hardly any. We give each row a rate of its own and divide by that share. (An optimiser that finds such rates by itself is in lecture 11.)
+# What is its gradient? The loss of row $i$ is $q_i$ times that of one softmax, whose slope in each score is the probability given minus the probability wanted (lecture 05 derives it):
+#
+# $$\frac{\partial L}{\partial W_{ij}} = q_i \left(\operatorname{softmax}(W_i)_j - \frac{N_{ij}}{\sum_{j'} N_{ij'}}\right)$$
 
 # %%
-W = start_weights()
 row_share = q.sum(1, keepdim=True)  # (27, 1)
-start, losses = time.perf_counter(), []
-for _ in range(steps):
-    loss = table_loss(W)
-    W.grad = None
-    loss.backward()
-    W.data -= 4 * W.grad / row_share
-    losses.append(loss.item())
+(gradient,) = torch.autograd.grad(table_loss(W), W)
+torch.testing.assert_close(gradient, row_share * (F.softmax(W, 1) - P).detach(), rtol=1e-4, atol=1e-7)
+
+# %% [markdown]
+# Read off it two things. The gradient is zero where softmax of $W$ is the table of counts, and nowhere else: training must go there. And every row's gradient contains its share $q_i$: the row of *a* gets
+# large gradients, that of *q* hardly any. So we give each row a rate of its own, divided by that share. (An optimiser that finds such rates by itself is in lecture 11.) A step costs next to nothing now, and we can afford a thousand. For comparison, the same number of steps with one rate for all.
+
+
+# %%
+def train_table(rate):
+    """Gradient descent on the distinct pairs; rate: a number, or (27, 1), one for each row. Returns W and the losses."""
+    W, losses = start_weights(), []
+    for _ in range(steps):
+        loss = table_loss(W)
+        W.grad = None
+        loss.backward()
+        W.data -= rate * W.grad
+        losses.append(loss.item())
+    return W.detach(), losses
+
+
+start = time.perf_counter()
+W, losses = train_table(4 / row_share)
 seconds = time.perf_counter() - start
+_, one_rate = train_table(50)
 print(f"loss {losses[-1]:.4f} after {steps} steps in {seconds:.1f} s: {1000 * seconds / steps:.2f} ms a step")
+print(f"with one rate for all rows: {one_rate[-1]:.4f}")
 
 # %%
 fig, ax = plt.subplots(figsize=(6.5, 3.2))
-ax.loglog(range(1, whole_steps + 1), whole_losses, marker=".", label="one rate for all rows, all pairs")
-ax.loglog(range(1, steps + 1), losses, label="a rate for each row, distinct pairs")
+ax.loglog(range(1, steps + 1), one_rate, label="one rate for all rows")
+ax.loglog(range(1, steps + 1), losses, label="a rate for each row")
 ax.axhline(nll(P, xs, ys), color="black", linestyle=":", label="the table of counts: 2.4544")
 ax.set(xlabel="step", ylabel="NLL (nats a character)", title="Gradient descent arrives where counting had begun")
 ax.set_yticks([2.5, 3, 3.5, 4], ["2.5", "3", "3.5", "4"])
@@ -714,10 +772,10 @@ plt.show()
 # If the two are one model, then softmax of the trained $W$ must be the table of counts.
 
 # %%
-trained = F.softmax(W.detach(), dim=1)  # (27, 27)
+trained = F.softmax(W, dim=1)  # (27, 27)
 print(f"losses: trained {losses[-1]:.4f}, counted {nll(P, xs, ys):.4f}")
 print(f"largest difference in any of the 729 probabilities: {(trained - P).abs().max():.4f}")
-assert abs(losses[-1] - loss_of_counts) < 0.01
+assert 0 <= losses[-1] - nll(P, xs, ys).item() < 0.0005
 assert (trained - P).abs().max() < 0.001  # descent is not finished: cells with count 0 still sink towards 0
 
 # %%
@@ -730,17 +788,17 @@ plot.heatmaps(
 
 # %% [markdown]
 # Where did the remaining difference come from? A count of zero asks for a logit of $-\infty$, and gradient descent is still on its way there. For the table that was smoothed, every logarithm is finite, and we can write the
-# network's answer down without any training: $W = \ln(N + 1)$.
+# network down that gives the same answers, without any training: $W = \ln(N + 1)$. (`F.cross_entropy` in the last line is PyTorch's name for the whole chain: logits, softmax, the right entry, logarithm, mean, minus.)
 
 # %%
 by_hand = (N + 1).log()  # (27, 27) logits
 torch.testing.assert_close(F.softmax(by_hand, dim=1), P1)
 torch.testing.assert_close(forward(by_hand, xs, ys), nll(P1, xs, ys))
-torch.testing.assert_close(F.cross_entropy(by_hand[xs], ys), nll(P1, xs, ys), rtol=1e-6, atol=0)
+torch.testing.assert_close(F.cross_entropy(by_hand[xs], ys), nll(P1, xs, ys), rtol=1e-5, atol=0)
 F.cross_entropy(by_hand[xs], ys)
 
 # %% [markdown]
-# `F.cross_entropy` is PyTorch's name for the whole chain: logits, softmax, the right entry, logarithm, mean, minus. From now on we use it; E05 finds out why it is better than the chain.
+# From now on we use it; E05 finds out why it is better than the chain.
 
 # %% [markdown]
 # ## 15. Smoothing is regularisation
@@ -752,9 +810,9 @@ F.cross_entropy(by_hand[xs], ys)
 
 
 # %%
-def train_table(strength):
+def train_with_penalty(strength):
     W = torch.zeros(27, 27, requires_grad=True)
-    for _ in range(300):
+    for _ in range(1000):
         loss = table_loss(W) + strength * (W**2).mean()
         W.grad = None
         loss.backward()
@@ -762,40 +820,48 @@ def train_table(strength):
     return W.detach()
 
 
-strengths = [0, 0.01, 0.1, 1, 10]
-spread = {strength: F.softmax(train_table(strength), 1)[0] for strength in strengths}
+panels = {
+    "from the weights: a penalty": {f"λ = {s}": F.softmax(train_with_penalty(s), 1)[0] for s in (0, 1, 10)},
+    "from the data: false counts": {f"k = {k}": smoothed(N, k)[0] for k in (0, 1000, 10_000)},
+}
 
 # %%
-fig, ax = plt.subplots(figsize=(8, 3.2))
-for strength, style in zip(strengths, ["-", "--", "-.", ":", (0, (1, 1))], strict=True):
-    ax.plot(range(27), spread[strength], linestyle=style, marker=".", label=f"λ = {strength}")
-ax.set(xlabel="first character of a name", ylabel="probability", title="A stronger penalty, a flatter distribution")
-ax.set_xticks(range(27), vocab.chars)
-ax.legend()
+fig, axes = plt.subplots(2, 1, figsize=(8, 5), sharex=True)
+for ax, (title, rows) in zip(axes, panels.items(), strict=True):
+    for label, row in rows.items():
+        ax.plot(range(27), row, marker=".", label=label)
+    ax.set(ylabel="probability", title=title)
+    ax.legend()
+axes[1].set(xlabel="first character of a name")
+axes[1].set_xticks(range(27), vocab.chars)
+fig.suptitle("Both dials flatten the distribution", weight="bold")
 plt.show()
 
 # %% [markdown]
-# The same dial in another place. False counts pull towards uniform from the side of the data, the penalty from the side of the weights. The curves of smoothing and penalty differ in detail. The idea is one: *when the
-# evidence is thin, stay near what you would say without it.* Large networks live by it; there it is called weight decay.
+# The same dial in another place. False counts pull towards uniform from the side of the data, the penalty from the side of the weights. The two differ in detail: the penalty lets frequent rows resist more, since their gradients are larger. The idea is one: *when the
+# evidence is thin, stay near what you would say without it.* Large networks live by it; with plain gradient descent this penalty is what is called weight decay.
 
 # %% [markdown]
 # ## 16. Names from the network
 #
-# We sample from the network as from the table, with the same seed. What will come out?
+# We sample from both tables, with the same seeds. What will come out?
 #
-# <details><summary><b>Predict.</b> The same names as in section 4, or others?</summary>
+# <details><summary><b>Predict.</b> The same names from both, or others?</summary>
 #
-# The probabilities agree to about three digits, and the draws are the same, so the names are the same but for rare exceptions.
+# The probabilities agree to about three decimals, and the draws are the same, so the names are the same but for rare exceptions.
 # </details>
 
 # %%
-counted = [sample_name(P, torch.Generator().manual_seed(seed)) for seed in range(8)]
-learned = [sample_name(trained, torch.Generator().manual_seed(seed)) for seed in range(8)]
-print("counted:", *counted)
-print("learned:", *learned)
+for name, table in {"counted": P, "learned": trained}.items():
+    print(name, *(sample_name(table, torch.Generator().manual_seed(seed)) for seed in range(names_to_sample)))
+same = [
+    sample_name(P, torch.Generator().manual_seed(seed)) == sample_name(trained, torch.Generator().manual_seed(seed))
+    for seed in range(500)
+]
+print(f"{sum(same)} of 500 names are the same")
 
 # %% [markdown]
-# Two ways to one place. Why bother with the second? Because counting ends here, and the network does not. In lecture 03 the input is three characters and the table is replaced by two layers; in lecture 07 it is hundreds of
+# Two ways to one place. Why bother with the second? Because counting does not get much further, and the network does. In lecture 03 the input is three characters and the table is replaced by two layers; in lecture 07 it is hundreds of
 # characters and a Transformer. What stays is everything else on this page: tokens in, logits out, softmax, the negative log likelihood, the gradient, the sampling loop.
 
 # %% [markdown]
@@ -803,18 +869,17 @@ print("learned:", *learned)
 #
 # | built | reached here | published | where it goes next |
 # |---|---|---|---|
-# | bigram counts with one false count each | 2.4550 nats a character | 2.4546 on makemore's own names | the baseline to beat in lecture 03 |
-# | one linear layer, trained | within 0.001 of the counts | about 2.46 after 200 steps, in the makemore lecture | logits, softmax and loss of every later model |
-# | `build_dataset`, `split_words` | the classic split | the same shuffle | lectures 03 to 06 |
-# | a labelled 27 × 27 picture | under half a second | | `plot.labelled_table` |
-#
+# | bigram counts with one false count each | 2.4550 nats a character | 2.4546 on makemore's own names, computed by us | the baseline to beat in lecture 03 |
+# | one linear layer, trained | every probability within 0.001 of the counted | | logits, softmax and loss of every later model |
+# | `build_dataset`, `split_words` | equal to the plain loop | the recipe of the makemore lectures | lectures 03 to 06 |
+# #
 # ### Papers and sources
 #
 # - Markov (1913), [*An example of statistical investigation of the text Eugene Onegin concerning the connection of samples in chains*](https://doi.org/10.1017/S0269889706001074) (English translation, Science in Context 19, 2006). The first bigram model: vowels and consonants in 20,000 letters of
 #   Pushkin, counted by hand.
-# - Shannon (1948), [*A mathematical theory of communication*](https://doi.org/10.1002/j.1538-7305.1948.tb01338.x), Bell System Technical Journal 27. Section 3 samples English from bigrams and trigrams with a book and a thumb; read it for entropy as well.
+# - Shannon (1948), [*A mathematical theory of communication*](https://doi.org/10.1002/j.1538-7305.1948.tb01338.x), Bell System Technical Journal 27. Section 3 samples English from bigrams and trigrams by opening a book at random; read it for entropy as well.
 # - Chen and Goodman (1999), [*An empirical study of smoothing techniques for language modeling*](https://doi.org/10.1006/csla.1999.0128), Computer Speech & Language 13. What to do about zeros, better than adding one.
-# - Karpathy, [makemore](https://github.com/karpathy/makemore). The lecture whose path this page follows.
+# - Karpathy, [makemore](https://github.com/karpathy/makemore) (2022). The code of the lecture whose path this page follows.
 #
 # ### Five questions for tomorrow
 #
@@ -840,7 +905,7 @@ print("learned:", *learned)
 #
 # <details><summary>5. Why are the counted and the trained model the same?</summary>
 #
-# One-hot times W picks a row of W, so the network is a table of logits, and its softmax a table of probabilities. Counting gives the table with the highest likelihood, and gradient descent on a convex loss finds the same one.
+# One-hot times W picks a row of W, so the network is a table of logits, and its softmax a table of probabilities. Counting gives the table with the highest likelihood, and gradient descent on a convex loss approaches the same one.
 # </details>
 #
 # Now the exercises: `exercises/02_makemore_bigrams.ipynb`.

@@ -4,7 +4,7 @@
 # At the end of this page a network will read three letters and predict the fourth better than any table of three letters could, and it will
 # train in five seconds instead of a minute: half of this page is about where the other fifty-five went.
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/notebooks/03_makemore_mlp.ipynb) · a run takes about 1.5 minutes and 1.1 GB on a laptop's CPU
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/notebooks/03_makemore_mlp.ipynb) · a run takes about 2 minutes and 1 GB on a laptop's CPU
 #
 # Needs: lectures 01 (gradients) and 02 (the names, the loss). Later lectures take the training recipe of section 11 from here; the classes come in lecture 04.
 

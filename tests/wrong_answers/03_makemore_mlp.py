@@ -103,9 +103,7 @@ def mean_loss(model, X, Y, batch_size=8192):
 
 # %% e01a | use `torch.no_grad()`
 def mean_loss(model, X, Y, batch_size=8192):
-    total = sum(
-        F.nll_loss(model(x), y, reduction="sum") for x, y in zip(X.split(batch_size), Y.split(batch_size))
-    )
+    total = sum(F.nll_loss(model(x), y, reduction="sum") for x, y in zip(X.split(batch_size), Y.split(batch_size)))
     return total.item() / len(Y)
 
 
@@ -293,7 +291,9 @@ def fit(X, Y):
 
 # %% e01b | from call to call
 def fit(X, Y):
-    net = torch.nn.Sequential(torch.nn.Embedding(27, 10), torch.nn.Flatten(), torch.nn.Dropout(), torch.nn.Linear(80, 27))
+    net = torch.nn.Sequential(
+        torch.nn.Embedding(27, 10), torch.nn.Flatten(), torch.nn.Dropout(), torch.nn.Linear(80, 27)
+    )
     return lambda X: net(X).log_softmax(1)
 
 
