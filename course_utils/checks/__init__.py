@@ -112,13 +112,20 @@ def same(
     if not _close(given, wanted, rtol, atol):
         off = (given.double() - wanted.double()).abs()
         if not off.shape:
-            wrong(f"{what} should be {wanted.item():.6g}, but it is {given.item():.6g}.")
+            wrong("{} should be {}, but it is {}.".format(what, *apart(wanted.item(), given.item())))
         place = tuple(int(i) for i in np.unravel_index(int(off.argmax()), off.shape))
         at = "[" + ", ".join(map(str, place)) + "]"
-        wrong(
-            f"{what} is off by up to {off.max():.3g}; at {at} it should be {wanted[place].item():.6g}, "
-            f"but it is {given[place].item():.6g}."
-        )
+        should, got = apart(wanted[place].item(), given[place].item())
+        wrong(f"{what} is off by up to {off.max():.3g}; at {at} it should be {should}, but it is {got}.")
+
+
+def apart(x: float, y: float) -> tuple[str, str]:
+    """Two numbers in six digits each, or in as many more as it takes to see that they differ."""
+    for digits in (6, 9, 12, 15):
+        texts = f"{x:.{digits}g}", f"{y:.{digits}g}"
+        if texts[0] != texts[1]:
+            return texts
+    return f"{x:.6g}", f"{y:.6g}"
 
 
 def _kind(value) -> str:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from course_utils.lectures.micrograd import Value, topological_order
 
-from . import same, task, wrong
+from . import apart, same, task, wrong
 
 
 def numbers(what: str, got, count: int) -> torch.Tensor:
@@ -297,96 +297,174 @@ def e04(sigmoid, relu):
 
 # --- E05: a gradient checker ------------------------------------------------------------------------------------------
 
+LIES = (  # how a slope may lie; what the right slope becomes; what to say to somebody who finds no difference
+    (
+        "too large",
+        lambda t: t + max(1.0, abs(t)) / 2,
+        "compare every input, also one that is 0, each of two equal ones, and one whose slope is 0 or negative",
+    ),
+    ("too small", lambda t: t - max(1.0, abs(t)) / 2, "you keep the sign of the differences, so take abs() of each"),
+    ("of the wrong sign", lambda t: -t, "you compare sizes only, and a slope of the wrong sign is wrong"),
+    ("0", lambda t: 0.0, "backward's 0 is a witness as well, so compare it too"),
+    ("five times the right one", lambda t: 5 * t, "do not skip what differs much"),
+    ("a little too large", lambda t: t * (1 + 3e-5), "say how large a difference is, also when it is small"),
+)
 
-def _lying(x: Value, factor: float) -> Value:
-    """x² with a slope that is off by a factor."""
-    return Value(x.data**2, (x,), "square", (2 * x.data * factor,))
+
+def _fourth_power(x: Value, weight: float, lie=None) -> Value:
+    """weight · x⁴ as one node, whose slope `lie` may change; `lie` "cut" leaves x out of the graph."""
+    slope = 4 * weight * x.data**3
+    if lie == "cut":
+        return Value(weight * x.data**4)
+    return Value(weight * x.data**4, (x,), "lie", (lie(slope) if lie else slope,))
 
 
 @task("E05", "write `gradient_difference`")
 def e05(gradient_difference):
-    def ask(what, f, inputs, h=1e-5):
+    class OtherValue(Value):
+        __slots__ = ()
+
+    def ask(f, inputs, h=1e-5, **kind):
         given = list(inputs)
 
         def watched(*leaves):
             if len(leaves) != len(inputs):
                 wrong(f"f takes {len(inputs)} Values, f(*leaves), but it was called with {len(leaves)}.")
             if not all(isinstance(v, Value) for v in leaves):
-                wrong("f takes Values, also when you nudge: wrap each number, Value(x).")
+                wrong("f takes Values, also when you nudge: wrap each number, kind(x).")
+            if kind and not all(type(v) is OtherValue for v in leaves):
+                wrong("your function was told another `kind`, but makes Values: make every number as kind(x).")
             return f(*leaves)
 
-        got = gradient_difference(watched, given, h)
+        got = gradient_difference(watched, given, h, **kind)
         if got is None:
             wrong("your function returns None: does it return the worst difference?")
-        if isinstance(got, Value) or not isinstance(got, Real):
+        if isinstance(got, Value | bool) or not isinstance(got, Real):
             wrong(f"the difference should be one plain number, but it is a {type(got).__name__}.")
         if given != inputs:
             wrong("your function changed the list `inputs`: nudge a copy, and leave the caller's list as it was.")
         return float(got)
 
     def reference(f, inputs, h):
-        """[(by backward, symmetric, one-sided)] for each input."""
+        """[by backward], [by symmetric nudges], [by nudges to one side]."""
         leaves = [Value(x) for x in inputs]
         f(*leaves).backward()
         plain = lambda *numbers: f(*(Value(x) for x in numbers)).data
-        return [(v.grad, _symmetric(plain, inputs, i, h), _forward(plain, inputs, i, h)) for i, v in enumerate(leaves)]
+        places = range(len(inputs))
+        two_sided, one_sided = ([way(plain, inputs, i, h) for i in places] for way in (_symmetric, _forward))
+        return [v.grad for v in leaves], two_sided, one_sided
 
-    for _ in range(10):
-        inputs = [random.uniform(0.5, 2) for _ in range(3)]
-        honest = lambda a, b, c: (a * b + c).tanh() * a + (b / c).log() + (a - b).exp()
-        if (got := ask("honest", honest, inputs)) > 1e-6:
+    def judge(f, inputs, h, zero=None):
+        """Compare with the formula. zero: what to say to somebody who sees next to no difference."""
+        back, nudged, forward = reference(f, inputs, h)
+        off = [b - n for b, n in zip(back, nudged, strict=True)]
+        over = lambda below, off=off: max(abs(d) / x for d, x in zip(off, below, strict=True))
+        share = [d / max(1.0, abs(n)) for d, n in zip(off, nudged, strict=True)]
+        steepest = max(range(len(off)), key=lambda i: abs(nudged[i]))
+        farthest = max(range(len(off)), key=lambda i: abs(off[i]))
+        got, want = ask(f, inputs, h), max(map(abs, share))
+        if zero and abs(got) < want / 10:
+            wrong(zero)
+        mistakes = {
+            "you keep the sign: a slope that is too small counts as much as one too large, so take abs().": (
+                max(share),
+                min(share),
+            ),
+            "you take abs() of the largest difference: take it of each, before you look for the largest.": (
+                abs(max(share)),
+            ),
+            "this is the mean of the differences; the task asks for the worst.": (sum(map(abs, share)) / len(share),),
+            "this is the sum of the differences; the task asks for the worst.": (sum(map(abs, share)),),
+            "you divide by max(1, nudged): for a negative slope the formula wants |nudged|.": (
+                over([max(1.0, n) for n in nudged]),
+            ),
+            "this is the absolute difference: divide by max(1, |nudged|).": (max(map(abs, off)),),
+            "you divide by |nudged| even where that is below 1; the formula has max(1, |nudged|).": (
+                over([max(1e-8, abs(n)) for n in nudged]),
+                over([abs(n) or 1.0 for n in nudged]),
+            ),
+            "you divide by backward's slope, the one on trial: the formula has max(1, |nudged|).": (
+                over([max(1.0, abs(b)) for b in back]),
+                over([max(1.0, abs(b), abs(n)) for b, n in zip(back, nudged, strict=True)]),
+            ),
+            "you divide by 1 + |nudged|, the task by max(1, |nudged|).": (over([1 + abs(n) for n in nudged]),),
+            "the steepest input, or the one with the largest absolute difference, decides alone: divide each difference "
+            "by its own max(1, |nudged|), then look for the largest.": (
+                abs(share[steepest]),
+                abs(share[farthest]),
+                abs(off[farthest]) / max(1.0, abs(nudged[steepest])),
+            ),
+            "you cut the difference off at 1: a slope may be off by more.": (min(1.0, want),),
+            "you compare sizes only: a slope of the wrong sign is wrong.": (
+                max(abs(abs(b) - abs(n)) / max(1.0, abs(n)) for b, n in zip(back, nudged, strict=True)),
+            ),
+            "you nudge to one side only: use (f(x + h) - f(x - h)) / 2h.": (
+                max(abs(b - n) / max(1.0, abs(n)) for b, n in zip(back, forward, strict=True)),
+            ),
+            "the two places are 2h apart, so divide by 2h; you divided by h.": (
+                max(abs(b - 2 * n) / max(1.0, abs(2 * n)) for b, n in zip(back, nudged, strict=True)),
+            ),
+        }
+        for sentence, values in mistakes.items():
+            if any(math.isclose(got, v, rel_tol=1e-7) and not math.isclose(want, v, rel_tol=1e-7) for v in values):
+                wrong(sentence)
+        if h == 0.05 and got == ask(f, inputs, h / 2):
+            wrong("your difference does not change with the argument h: nudge by h, not by a number of your own.")
+        exact(f"the difference for inputs = {inputs} and h = {h:g}", got, want)
+
+    # honest slopes
+    honest = lambda a, b, c: (a * b + c).tanh() * a + (b / c).log() + (a - b).exp()
+    for inputs in [[random.uniform(0.5, 2) for _ in range(3)] for _ in range(5)] + [
+        [0.8, 0.8, 0.8],
+        [-0.5, -2.0, -2.0],
+    ]:
+        if (got := ask(honest, inputs)) > 1e-6:
             wrong(
-                f"a function with right slopes should differ by almost 0, but yours says {got:.3g}: are the"
-                " nudges symmetric, and the Values fresh each time?"
+                f"a function with right slopes should differ by almost 0, but yours says {got:.3g} for inputs ="
+                f" {inputs}: are the nudges symmetric, each input nudged alone, and the Values fresh each time?"
             )
 
-    # lies: in one input only (first, middle, last), too large, too small, with steep functions, and at a visible h
-    for place in range(3):
-        for factor, scale in ((1.5, 1.0), (0.5, 1.0), (-1.0, 1.0), (0.9, 30.0), (1.2, 0.05)):
-            inputs = [random.uniform(0.5, 2) for _ in range(3)]
+    fourth_powers = lambda weights, lies: (
+        lambda *v: sum(_fourth_power(x, w, lies.get(i)) for i, (x, w) in enumerate(zip(v, weights, strict=True)))
+    )
+    judge(
+        fourth_powers([1.0], {0: LIES[0][1]}),
+        [1.3],
+        0.05,
+        "a function whose slopes lie gets a difference of almost 0 from you: do you compare backward with something"
+        " independent?",
+    )
+    judge(  # two lies, the smaller one where the slope is steep
+        fourth_powers([1.0, 0.4, 9.0, 1.0], {1: lambda t: t * 1.5, 2: lambda t: t * 1.1}),
+        [0.9, 1.1, 1.5, 0.7],
+        0.001,
+        "you find almost no difference where two of four slopes lie: do you compare only one input?",
+    )
+    judge(  # with a large h, right slopes differ from nudged ones by a known amount
+        fourth_powers([1.0, -0.5], {}),
+        [0.9, 1.3],
+        0.05,
+        "with h = 0.05 a right slope differs from a nudged one by up to 0.003, and you say almost 0: say how large the"
+        " difference is, also when it is small.",
+    )
 
-            def liar(a, b, c, place=place, factor=factor, scale=scale):
-                parts = [a * a * a, b * b * a, c * c * b]
-                parts[place] = parts[place] + _lying((a, b, c)[place], factor)
-                return sum(parts) * scale
-
-            h = 0.05
-            known = reference(liar, inputs, h)
-            want = max(abs(g - n) / max(1.0, abs(n)) for g, n, _ in known)
-            got = ask("a lie", liar, inputs, h)
-            signed = [(g - n) / max(1.0, abs(n)) for g, n, _ in known]
-            mistakes = {
-                "you keep the sign: a slope that is too small counts as much as one too large, so take abs().": [
-                    max(signed),
-                    max(0.0, *signed),
-                    min(signed),
-                ],
-                "you compare only one input: the worst may be at any of them.": [
-                    abs(signed[0]),
-                    abs(signed[-1]),
-                ],
-                "this is the absolute difference: divide by max(1, |nudged|).": [max(abs(g - n) for g, n, _ in known)],
-                "you divide by |nudged| even where that is below 1; the formula has max(1, |nudged|).": [
-                    max(abs(g - n) / abs(n) for g, n, _ in known)
-                ],
-                "you nudge to one side only: use (f(x + h) - f(x - h)) / 2h.": [
-                    max(abs(g - n) / max(1.0, abs(n)) for g, _, n in known)
-                ],
-                "this is the mean of the differences; the task asks for the worst.": [sum(map(abs, signed)) / 3],
-                "this is the sum of the differences; the task asks for the worst.": [sum(map(abs, signed))],
-            }
-            if abs(got) < 1e-12 and max(signed) > 1e-6:
-                wrong(
-                    "a function whose slopes lie gets a difference of 0 from you: do you compare backward with"
-                    " something independent?"
-                )
-            for sentence, values in mistakes.items():
-                if any(math.isclose(got, v, rel_tol=1e-6) for v in values) and not math.isclose(
-                    got, want, rel_tol=1e-6
-                ):
-                    wrong(sentence)
-            exact("the difference for a function whose slopes lie", got, want)
-    return "it believes honest slopes and catches 15 liars."
+    # one lie, at each of five places: two equal inputs, one that is 0, slopes shallow and steep, up and down
+    inputs, weights = [0.8, -1.2, 0.0, 0.8, 1.5], [1.0, 1.0, 1.0, 0.1, -30.0]
+    count = 0
+    for name, lie, remedy in (*LIES, ("missing", "cut", "compare inputs that the result does not know as well")):
+        for place in range(5):
+            right = 4 * weights[place] * inputs[place] ** 3
+            if (name == "a little too large" and abs(right) < 1) or (not right and name != "too large"):
+                continue  # a lie that max(1, ...) makes smaller still, or none at all
+            says = "nothing" if lie == "cut" else f"{lie(right):.6g}"
+            zero = (
+                f"inputs = {inputs}, and in inputs[{place}] backward says {says} where {right:.6g} is right. You find a"
+                f" difference of almost 0: {remedy}."
+            )
+            judge(fourth_powers(weights, {place: lie}), inputs, 0.001, zero)
+            count += 1
+    ask(honest, [0.8, 1.2, 0.7], kind=OtherValue)
+    return f"it believes honest slopes and catches {count + 2} liars."
 
 
 # --- E06 and E07: softmax and negative log likelihood -----------------------------------------------------------------
@@ -598,80 +676,149 @@ def e08(Momentum):
 
 # --- E09: three bugs --------------------------------------------------------------------------------------------------
 
+ALONE = {
+    "a + b": lambda a, b: a + b,
+    "a * b": lambda a, b: a * b,
+    "a - b": lambda a, b: a - b,
+    "a / b": lambda a, b: a / b,
+    "a / 4": lambda a, b: a / 4,
+    "a ** 3": lambda a, b: a**3,
+    "a.exp()": lambda a, b: a.exp(),
+    "a.tanh()": lambda a, b: a.tanh(),
+    "a.relu()": lambda a, b: a.relu(),
+}
+TOGETHER = {
+    "a + a": lambda a, b: a + a,
+    "a * b + a": lambda a, b: a * b + a,
+    "m + m * a with m = a * b": lambda a, b: (lambda m: m + m * a)(a * b),
+    "m * a + m with m = a * b": lambda a, b: (lambda m: m * a + m)(a * b),
+    "m * n with m = a * b, n = b * a": lambda a, b: (a * b) * (b * a),
+    "m * n + n * a - m with m = a * b - a, n = (m + b).exp() + a": lambda a, b: (
+        lambda m: (lambda n: m * n + n * a - m)((m + b).exp() + a)
+    )(a * b - a),
+    "a * a * b / 1000000, whose gradients are small,": lambda a, b: a * a * b / 1_000_000,
+    "a * a * b * 1000000, whose gradients are large,": lambda a, b: a * a * b * 1_000_000,
+}
+
+
+def _as_delivered(Broken) -> None:
+    """The class's own three wrong answers still come out; otherwise a sentence on leaving it alone."""
+    for name, f, want in (
+        ("__truediv__", lambda a, b: a / b, [0.25, -0.5]),
+        ("tanh", lambda a, b: a.tanh() + b, [-3.0, 1.0]),
+        ("backward", TOGETHER["m + m * a with m = a * b"], [12.0, 2.0]),
+    ):
+        a, b = Broken(2.0), Broken(4.0)
+        f(a, b).backward()
+        if [a.grad, b.grad] != want:
+            wrong(
+                f"the class Broken was edited: its {name} is not the colleague's any more. Put its cell back as it was,"
+                " run it, and return the repaired methods from repairs()."
+            )
+
+
+def _gradients(f, kind, name: str, x: float, y: float) -> tuple[float, float]:
+    """By `kind`'s backward, its forward pass compared with PyTorch's."""
+    a, b = kind(x), kind(y)
+    try:
+        out = f(a, b)
+    except OverflowError:
+        wrong(f"{name} overflows at a = {x:g}, where it did not before your repair.")
+    except (AttributeError, TypeError) as problem:
+        if name != "a / 4":
+            raise
+        wrong(f"a / 4, with a plain number below, fails ({problem}): let self.wrap(other) make a node of it first.")
+    if type(out) is not kind:
+        wrong(f"{name} gives a {type(out).__name__}: make new nodes with self.node(...), as the other methods do.")
+    want = f(leaf(x), leaf(y)).item()
+    if not math.isclose(out.data, want, rel_tol=1e-12, abs_tol=1e-14):
+        should, got = apart(want, out.data)
+        wrong(f"{name} at a = {x:g}, b = {y:g} should be {should}, but it is {got}: it was right before your repair.")
+    if (a.data, b.data) != (x, y):
+        wrong(f"{name} changed the number of its input: leave self.data as it is.")
+    out.backward()
+    return a.grad, b.grad
+
 
 @task("E09", "write `repairs`")
 def e09(Broken, repairs):
     fixed = repairs()
     if not isinstance(fixed, dict) or not all(callable(method) for method in fixed.values()):
         wrong('repairs() should return a dictionary of functions by method name, as in {"__add__": my_add}.')
-    for name in fixed:
+    for name, method in fixed.items():
         if not hasattr(Broken, name):
             wrong(f"Broken has no method {name!r}: the keys are the names of methods, as `tanh` or `__add__`.")
+        if name != "backward" and method is getattr(Value, name, None):
+            wrong(f"{name} is the method of Value, which makes Values: write it with self.node(...).")
+    _as_delivered(Broken)
     Mended = type("Mended", (Broken,), dict(fixed))
 
-    alone = {
-        "a + b": lambda a, b: a + b,
-        "a * b": lambda a, b: a * b,
-        "a - b": lambda a, b: a - b,
-        "a / b": lambda a, b: a / b,
-        "a ** 3": lambda a, b: a**3 + b * 0,
-        "exp(a)": lambda a, b: a.exp() + b * 0,
-        "tanh(a)": lambda a, b: a.tanh() + b * 0,
-        "relu(a)": lambda a, b: a.relu() + b * 0,
-    }
-    twice = {
-        "a + a": lambda a, b: a + a + b * 0,
-        "a * b + a": lambda a, b: a * b + a,
-        "(a·b)·a + a·b, where a node is used at two distances from the end": lambda a, b: (lambda c: (c * a) * 2 + c)(
-            a * b
-        ),
-        "a longer expression with nodes used twice": lambda a, b: (
-            lambda c: (lambda d: d * c + c * a - d)((c + b).exp() * 0.1 + a)
-        )(a * b - a),
-    }
     bad = []
-    for kind, expressions in (("alone", alone), ("twice", twice)):
-        for name, f in expressions.items():
-            for _ in range(5):
-                x, y = random.uniform(-1.7, 1.7), random.choice([-1, 1]) * random.uniform(0.4, 1.7)
-                a, b, ta, tb = Mended(x), Mended(y), leaf(x), leaf(y)
-                out, tout = f(a, b), f(ta, tb)
-                tout.backward()
-                if not isinstance(out, Broken):
-                    wrong(
-                        f"{name} gives a {type(out).__name__}: make new nodes with self.node(...), as the other"
-                        " methods do."
-                    )
-                if not math.isclose(out.data, tout.item(), rel_tol=1e-9, abs_tol=1e-9):
-                    wrong(
-                        f"{name} should be {tout.item():.4g}, but it is {out.data:.4g}: the forward pass was"
-                        " right before your repair."
-                    )
-                out.backward()
-                got, want = (a.grad, b.grad), (ta.grad.item(), tb.grad.item())
-                if not all(math.isclose(g, w, rel_tol=1e-9, abs_tol=1e-9) for g, w in zip(got, want, strict=True)):
-                    bad.append((kind, name, got, want))
-                    break
-    if bad:
-        kind, name, got, want = bad[0]
-        left = (
-            f"{len(bad)} expressions still have wrong gradients"
-            if len(bad) > 1
-            else "one expression still has a wrong gradient"
-        )
-        where = "the slopes of this operation" if kind == "alone" else "when backward passes a node's gradient on"
+    for name, f in (ALONE | TOGETHER).items():
+        places = [(round(random.uniform(-1.7, 1.7), 2), random.choice([-1, 1]) * 0.7) for _ in range(5)] + [(1.5, 1.5)]
+        if name == "a.tanh()":
+            places += [(8.0, 1.0), (-400.0, 1.0), (400.0, 1.0)]
+        # one operation is exact to a few units in the last place, 2e-16; longer expressions and a nudge are not
+        close = {"rel_tol": 1e-12, "abs_tol": 1e-14} if name in ALONE else {"rel_tol": 1e-9, "abs_tol": 1e-12}
+        for x, y in places:
+            got = _gradients(f, Mended, name, x, y)
+            ta, tb = leaf(x), leaf(y)
+            f(ta, tb).backward()
+            want = [t.grad.item() if t.grad is not None else 0.0 for t in (ta, tb)]
+            if not all(math.isclose(g, w, **close) for g, w in zip(got, want, strict=True)):
+                bad.append((name, x, y, got, want))
+                break
+    alone = [name for name, *_ in bad if name in ALONE]
+    if len(alone) > 3:
         wrong(
-            f"{left}. The first: {name}, where ({want[0]:.4g}, {want[1]:.4g}) came out as ({got[0]:.4g},"
-            f" {got[1]:.4g}). Look at {where}."
+            f"{len(alone)} operations have wrong gradients even alone ({', '.join(alone)}): what they share is"
+            " backward, so look there."
+        )
+    if bad:
+        name, x, y, got, want = bad[0]
+        left = f"{len(bad)} expressions" if len(bad) > 1 else "one expression"
+        right, yours = zip(*(apart(w, g) for w, g in zip(want, got, strict=True)), strict=True)
+        where = "the slopes of this operation" if alone else "when backward passes a node's gradient on"
+        wrong(
+            f"wrong gradients are left in {left}. The first: {name} at a = {x:g}, b = {y:g}. The right gradients of a"
+            f" and b are ({', '.join(right)}), yours are ({', '.join(yours)}). Look at {where}."
         )
 
+    a, b = Mended(2.0), Mended(3.0)
+    for out in (a * b, a * a):
+        out.backward()
+        if len(topological_order(out)) != 2 + (out.data == 6.0):
+            wrong("your backward takes the graph apart: afterwards a node should still have its inputs and slopes.")
+    if a.grad == 4.0:
+        wrong("your backward clears the gradients of leaves: over two backward() calls they go on collecting.")
+    exact("the gradient of a after (a * b).backward() and (a * a).backward()", a.grad, 3.0 + 4.0)
+
+    looks = 0
+
+    def inputs(self):
+        nonlocal looks
+        looks += 1
+        if looks > 20_000:
+            wrong(
+                "your backward visits nodes again for each path that leads to them. A chain of 40 sums, m = m + m, has"
+                " 41 nodes and 2**40 paths: let each node pass its gradient on once, when it is complete."
+            )
+        return self.kept
+
+    Counted = type("Counted", (Mended,), {"inputs": property(inputs, lambda self, new: setattr(self, "kept", new))})
+    first = m = Counted(1.0)
+    for _ in range(40):
+        m = m + m
+    m.backward()
+    exact("the gradient at the start of 40 sums m = m + m", first.grad, 2.0**40)
+
     deep = total = Mended(1.0)
-    for _ in range(20_000):
+    for _ in range(5_000):
         total = total + 0.5
     try:
         total.backward()
     except RecursionError:
-        wrong("your backward is recursive and fails on a chain of 20,000 nodes; the one it repairs did not.")
+        wrong("your backward is recursive and fails on a chain of 5,000 sums; the one it repairs did not.")
     exact("the gradient at the end of a long chain", deep.grad, 1.0)
 
     needless = sorted(set(fixed) - {"__truediv__", "tanh", "backward"})

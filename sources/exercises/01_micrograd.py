@@ -4,7 +4,7 @@
 # Nine tasks, from a derivative on paper to three bugs in somebody else's engine. Each has a cell to fill in, a check that says what looks
 # wrong, and hints to unfold when you want one.
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/01_micrograd.ipynb) · a run takes about 15 s and 0.5 GB on a laptop's CPU
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/01_micrograd.ipynb) · a run takes about 10 s and 0.5 GB on a laptop's CPU
 #
 # Needs: lecture 01. A `Value(data, inputs, op, slopes)` keeps its number, what it was made from, the name of the operation, and its
 # slope in each input.
@@ -195,20 +195,23 @@ check.e04(sigmoid, relu)
 # $$\max_i \frac{|\text{backward}_i - \text{nudged}_i|}{\max(1, |\text{nudged}_i|)}$$
 #
 # Near 0 means the engine is right. The check hands you functions whose slopes are right, and some whose slopes lie.
+#
+# Make every number with `kind(x)`, not with `Value(x)`: then the checker works on any engine with the same methods, and E09 brings one.
 
 
 # %%
-def gradient_difference(f, inputs: list[float], h: float = 1e-5) -> float:
+def gradient_difference(f, inputs: list[float], h: float = 1e-5, kind=Value) -> float:
     """The worst relative difference between f's gradient by `backward()` and by symmetric nudges.
 
-    f: takes Values, one for each input, and returns a Value.  inputs: plain numbers, left as they are.
+    f: takes numbers of the class `kind`, one for each input, and returns one.  inputs: plain numbers, left as they are.
+    kind: the class of the numbers, made as kind(x).
     """
     ### BEGIN SOLUTION
-    leaves = [Value(x) for x in inputs]
+    leaves = [kind(x) for x in inputs]
     f(*leaves).backward()
     worst = 0.0
     for i, leaf in enumerate(leaves):
-        up, down = ([Value(x + (j == i) * step) for j, x in enumerate(inputs)] for step in (h, -h))
+        up, down = ([kind(x + (j == i) * step) for j, x in enumerate(inputs)] for step in (h, -h))
         nudged = (f(*up).data - f(*down).data) / (2 * h)
         worst = max(worst, abs(leaf.grad - nudged) / max(1.0, abs(nudged)))
     return worst
@@ -219,8 +222,8 @@ def gradient_difference(f, inputs: list[float], h: float = 1e-5) -> float:
 check.e05(gradient_difference)
 
 # %% [markdown]
-# <details><summary>Hint 1</summary>f wants Values also when you nudge. Make fresh ones each time; all you need of the result is <code>.data</code>.</details>
-# <details><summary>Hint 2</summary>A difference may be negative. And the worst one may be at the last input.</details>
+# <details><summary>Hint 1</summary>f wants Values, <code>kind(x)</code>, also when you nudge. Make fresh ones each time; all you need of the result is <code>.data</code>.</details>
+# <details><summary>Hint 2</summary>A difference may be negative, and so may a slope. The worst difference may be at the last input, at one that is 0, or at the second of two equal ones.</details>
 
 # %% [markdown]
 # ---
@@ -365,12 +368,15 @@ plt.show()
 
 # %% [markdown]
 # ---
-# ### E09. Three bugs   (4 of 5 · 25 minutes)
+# ### E09. Three bugs   (4 of 5 · 40 minutes)
 #
 # A colleague wrote an engine, in the style of the lecture. Its forward pass is right everywhere, its gradients are right in every test that he tried, and his networks train badly. There are
 # **three** bugs, in three different methods. Find them, and write the repaired methods; leave the right ones alone.
 #
-# You have a gradient checker. It will tell you *that* something is wrong, as soon as you hand it an expression that shows it. Which expressions would show the most?
+# You have the gradient checker of E05: `gradient_difference(lambda a, b: a * b + a, [1.7, -2.2], kind=Broken)`. It tells you *that* something is wrong, as soon as you
+# hand it an expression that shows it. Which expressions would show the most? (The class knows only the operations below: no `2 * a`, no `-a`, no `sum`. Write `a * 2`.)
+#
+# Leave the class as it is, since the check puts your methods over its own. A repaired `backward()` keeps the habit that leaves go on collecting over two calls.
 
 
 # %%
@@ -463,6 +469,6 @@ check.e09(Broken, repairs)
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>Try each operation alone, on inputs that are neither 0 nor 1: many wrong slopes are right there.</details>
-# <details><summary>Hint 2</summary>Two of the bugs are slopes. The third shows only when a node is used at two different distances from the end, as in y = b·a + a with b made from a.</details>
+# <details><summary>Hint 2</summary>Two of the bugs are slopes. The third shows only when a node that was made from others is used at two different distances from the end, as m is in <code>m + m * a</code> with <code>m = a * b</code>.</details>
 # <details><summary>Hint 3</summary>In which order does this <code>backward</code> visit nodes, and when may a node pass its gradient on?</details>
-# <details><summary>Hint 4</summary>The methods are plain functions with <code>self</code>; <code>topological_order</code> from the lecture works on this class as well.</details>
+# <details><summary>Hint 4</summary>The methods are plain functions with <code>self</code>; <code>topological_order</code> from the lecture works on this class as well. New nodes come from <code>self.node</code>.</details>

@@ -5,7 +5,7 @@
 # looks wrong, and hints to unfold when you want one. Where a task ends in a question, answer it before you unfold ours. A tenth task you
 # invent yourself.
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/02_makemore_bigrams.ipynb) · a run takes about 30 s and 0.7 GB on a laptop's CPU
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/02_makemore_bigrams.ipynb) · a run takes about 15 s and 0.6 GB on a laptop's CPU
 #
 # Needs: lecture 02. No task needs the answer of another one. The cells after a check show off what you wrote, and some of them build on an earlier answer too; they say so. In
 # all tasks $V$ is the number of characters, the dot included. The checks bring small alphabets of their own: write `V`, not 27.

@@ -5,7 +5,7 @@
 # two ideas from the paper that the lecture leaves out, tried and measured. Each has a cell to fill in, a check that says what looks wrong, and
 # hints to unfold when you want one.
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/03_makemore_mlp.ipynb) · a run takes about 45 s and 0.6 GB on a laptop's CPU
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/03_makemore_mlp.ipynb) · a run takes about 30 s and 0.6 GB on a laptop's CPU
 #
 # Needs: lecture 03, and from lecture 02 the names. The tasks do not depend on each other; only the closing pictures use several answers.
 

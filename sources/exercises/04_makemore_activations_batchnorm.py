@@ -4,7 +4,7 @@
 # A network that starts with all its numbers at zero, and why it is not as dead as you think. A BatchNorm layer that disappears after training. And two pieces of the lecture that you should
 # have written once yourself: a gain, measured for any nonlinearity, and the forward pass of BatchNorm.
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/04_makemore_activations_batchnorm.ipynb) · a run takes about 30 s and 0.4 GB on a laptop's CPU
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/04_makemore_activations_batchnorm.ipynb) · a run takes about 10 s and 0.4 GB on a laptop's CPU
 #
 # Needs: lecture 04. The tasks do not depend on each other.
 

@@ -3,7 +3,7 @@
 #
 # Thirty-three tasks. Twenty-six are the intermediate tensors of lecture 05's network, each with a check of its own; then cross entropy and BatchNorm in one expression, a training run without `backward()`, and three more layers for whoever wants them.
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/05_makemore_backprop_ninja.ipynb) · a run takes about 10 s and 0.4 GB on a laptop's CPU
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/05_makemore_backprop_ninja.ipynb) · a run takes about 5 s and 0.4 GB on a laptop's CPU
 #
 # Needs: lecture 05, at least sections 2 and 3 (the map and the five rules). Skip what you like: every task is a function of named tensors, and its check brings random tensors of its own.
 #

@@ -4,7 +4,7 @@
 # Four tasks: the gated block as the paper has it, a loss to beat, a test that catches networks which read the future, and a calculator for how far
 # back a network sees. Each has a cell to fill in, a check that says what looks wrong, and hints to unfold when you want one.
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/06_makemore_wavenet.ipynb) · a run takes about 1.5 minutes and 0.4 GB on a laptop's CPU
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/06_makemore_wavenet.ipynb) · a run takes about 45 s and 0.4 GB on a laptop's CPU
 #
 # Needs: lecture 06.
 

@@ -5,7 +5,7 @@
 # that finds all those directions in one sweep, and a network built on it that learns to separate two interleaved moons. There is
 # no library inside: about 120 lines of Python, whose gradients PyTorch confirms on a thousand random expressions.
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/notebooks/01_micrograd.ipynb) · a run takes about 20 s and 0.6 GB on a laptop's CPU
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/notebooks/01_micrograd.ipynb) · a run takes about 15 s and 0.6 GB on a laptop's CPU
 #
 # Needs: Python with classes, a first look at NumPy, and what a derivative is. Later lectures take from here: `Value`, `Module`, `Neuron`, `Layer`, `MLP`, and the
 # habit of checking a gradient before trusting it.

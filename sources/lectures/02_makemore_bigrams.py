@@ -5,7 +5,7 @@
 # follows which, and once as a neural network trained by gradient descent. Then we find that the two are one and the same model. On the
 # way you meet the parts that every language model has, up to the largest: tokens, a next-token distribution, sampling, and the loss.
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/notebooks/02_makemore_bigrams.ipynb) · a run takes about 45 s and 0.8 GB on a laptop's CPU
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/notebooks/02_makemore_bigrams.ipynb) · a run takes about 20 s and 0.7 GB on a laptop's CPU
 #
 # Needs: lecture 01, for what a gradient is. Later lectures take from here: `load_names`, `CharVocab`, `build_dataset`, `split_words`.
 
