@@ -388,8 +388,8 @@ def e05(gradient_difference):
                 over([max(1.0, abs(b), abs(n)) for b, n in zip(back, nudged, strict=True)]),
             ),
             "you divide by 1 + |nudged|, the task by max(1, |nudged|).": (over([1 + abs(n) for n in nudged]),),
-            "the steepest input, or the one with the largest absolute difference, decides alone: divide each difference "
-            "by its own max(1, |nudged|), then look for the largest.": (
+            "the steepest input, or the one with the largest absolute difference, decides alone: divide each"
+            " difference by its own max(1, |nudged|), then look for the largest.": (
                 abs(share[steepest]),
                 abs(share[farthest]),
                 abs(off[farthest]) / max(1.0, abs(nudged[steepest])),

@@ -4,7 +4,7 @@
 # Nine tasks, from a derivative on paper to three bugs in somebody else's engine. Each has a cell to fill in, a check that says what looks
 # wrong, and hints to unfold when you want one.
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/01_micrograd.ipynb) · a run takes about 10 s and 0.5 GB on a laptop's CPU
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/01_micrograd.ipynb) · a run takes about 15 s and 0.5 GB on a laptop's CPU
 #
 # Needs: lecture 01. A `Value(data, inputs, op, slopes)` keeps its number, what it was made from, the name of the operation, and its
 # slope in each input.
