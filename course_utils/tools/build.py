@@ -7,6 +7,7 @@ were made; otherwise its outputs are kept. Nothing is written for a page that fa
 import ast
 import hashlib
 import json
+import logging
 import os
 import re
 import subprocess
@@ -502,6 +503,8 @@ def build_modules() -> list[str]:
 
 
 def _execute_all(stale: list[Plan]) -> list[CourseError]:
+    # A kernel that is shut down may drop a message; pyzmq then logs a traceback about a page that is already done.
+    logging.getLogger("tornado.general").setLevel(logging.CRITICAL)
     if "python3" not in KernelSpecManager().find_kernel_specs():
         raise CourseError("This environment has no Jupyter kernel: run the README's first command again.")
     failed = []
