@@ -272,11 +272,11 @@ def e01d(encode):
                 wrong("no merge is applied: these are the bytes.")
             if got == [ord(c) for c in text] and not text.isascii():
                 wrong("start from the UTF-8 bytes, text.encode(), not from code points.")
+            if got == _longest(text.encode(), merges):
+                wrong("you take the longest token that fits: replay the merges in their order instead.")
             frequent = _greedy(text.encode(), merges)
             if got == frequent:
                 wrong("the most frequent pair of the new text does not matter: the earliest merge goes first.")
-            if got == _longest(text.encode(), merges):
-                wrong("you take the longest token that fits: replay the merges in their order instead.")
             if got == _leftmost(text.encode(), merges):
                 wrong("you merge what comes first in the text: the merge that was learned first goes first.")
             wrong(
