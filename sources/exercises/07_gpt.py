@@ -5,7 +5,7 @@
 # paper, a training in two phases, and three parts that newer models have in place of the lecture's. Each has a cell to fill in, a check that says what looks wrong, and
 # hints to unfold when you want one.
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/07_gpt.ipynb) · a run takes about 4 minutes and 0.9 GB on a laptop's CPU
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/07_gpt.ipynb) · a run takes about 2.5 minutes and 0.9 GB on a laptop's CPU
 #
 # Needs: lecture 07. The tasks do not depend on each other unless they say so; the demonstrations between them use your answers.
 

@@ -5,7 +5,7 @@
 # embedding, two linear layers, BatchNorm, tanh and cross entropy comes from lines that we derived on paper and proved equal
 # to PyTorch's. And you will be able to write the backward pass of a layer that nobody has written before.
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/notebooks/05_makemore_backprop_ninja.ipynb) · a run takes about 1.5 minutes and 1.3 GB on a laptop's CPU
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/notebooks/05_makemore_backprop_ninja.ipynb) · a run takes about 45 s and 1.7 GB on a laptop's CPU
 #
 # Needs: lectures 01 (the chain rule, `Value`), 02 (the names), 03 and 04 (this network). The workbook `exercises/05` holds
 # every single gradient of this page as a task with its own check: read up to section 4 here, then go back and forth.
@@ -214,7 +214,7 @@ print(f"{len(vars(v)) - 1} tensors lead to the loss; it is {v.loss.item():.4f}")
 # %% [markdown]
 # ### The map
 #
-# Here are all of them. An arrow says "is computed from". A thick frame marks a tensor with **two** arrows out: it acts on the
+# Here are all of them. An arrow says "goes into". A thick frame marks a tensor with **two** arrows out: it acts on the
 # loss in two ways, and its gradient will be a sum of two terms. Forgetting one is the most common mistake on this page.
 
 # %%

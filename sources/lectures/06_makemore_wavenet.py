@@ -5,7 +5,7 @@
 # at a loss below 2.0. Then the tree becomes a stack of **dilated causal convolutions**: the same weights and the same numbers,
 # for every position of a text in one pass. The gated, residual form of the WaveNet paper closes the page.
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/notebooks/06_makemore_wavenet.ipynb) · a run takes about 3 minutes and 0.8 GB on a laptop's CPU
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/notebooks/06_makemore_wavenet.ipynb) · a run takes about 1.5 minutes and 0.8 GB on a laptop's CPU
 #
 # Needs: lectures 02 to 04 (the names, the training tricks, the layers). Later lectures take from here: `FlattenConsecutive` and
 # `BatchNormLast`, the habit of writing shapes down, and causality as something one can test.
@@ -582,7 +582,7 @@ stage = {1: 48 * 128, 2: 256 * 128, 3: 256 * 128}  # multiplications of one node
 last = 128 * len(vocab)
 in_trees, in_levels = 4 * stage[1] + 2 * stage[2] + stage[3] + last, sum(stage.values()) + last
 print(f"multiplications a position: {in_trees:,} in trees, {in_levels:,} level by level")
-print(f"that is {in_trees / in_levels:.2f} times fewer")
+print(f"the trees need {in_trees / in_levels:.2f} times as many")
 
 # %% [markdown]
 # ## 9. A convolution is that loop
@@ -628,7 +628,7 @@ torch.equal(split, kernel), torch.equal(flat_weight.view(128, 24, 2), kernel)
 # %% [markdown]
 # ## 10. The same network as dilated causal convolutions
 #
-# The stack takes sequences of any length. Each output uses its own position and earlier ones, never a later one: that is what
+# The stack takes sequences of any length from eight up. Each output uses its own position and earlier ones, never a later one: that is what
 # **causal** means. All parts are PyTorch's now, which also tests ours.
 
 
@@ -751,7 +751,7 @@ def clock(f, repeats: int) -> float:
 # %%
 with evaluating(wavenet), evaluating(stack):
     ways = {
-        "tree, position by position": clock(lambda: [wavenet(w) for w in windows.split(1)], 1),
+        "tree, position by position": clock(lambda: [wavenet(w) for w in windows.split(1)], 2),
         "tree, all positions as a batch": clock(lambda: wavenet(windows), 5),
         "dilated convolutions, one pass": clock(lambda: stack(stream), 5),
     }
@@ -760,7 +760,7 @@ for way, seconds in ways.items():
 
 # %% [markdown]
 # The large step is from the loop to anything that handles all positions at once: Python and 14 layer calls a position are gone. The step from the batch to the
-# convolutions is the sharing that we counted in section 8. It grows with the depth: with ten levels, as in the
+# convolutions is in part the sharing that we counted in section 8; the rest is that PyTorch's layers are compiled where ours take several steps. The sharing grows with the depth: with ten levels, as in the
 # paper, a tree has 1,023 nodes, and a position still needs only ten.
 
 # %% [markdown]
@@ -778,7 +778,7 @@ assert used == list(range(12 - sum((1, 2, 4)), 12 + 1))
 
 # %% [markdown]
 # Then by perturbation, which needs no gradients and works on any black box. Change one character, and see which outputs
-# move. Nothing earlier than the change may: the network would be reading the future.
+# move. No output before the change may move, or the network would be reading the future.
 
 # %%
 before, after = torch.zeros(1, 30, dtype=torch.long), torch.zeros(1, 30, dtype=torch.long)
@@ -791,7 +791,8 @@ moved.tolist()
 assert moved.tolist() == list(range(15, 15 + 8))
 
 # %% [markdown]
-# Exactly eight outputs moved: the one at the change and the seven after it. Depth buys reach cheaply when the dilation doubles at every level.
+# Exactly eight outputs moved: the one at the change and the seven after it. That is the network in use, with BatchNorm's statistics frozen. In training mode its mean and variance run over all positions, later ones too, and the same test would see every output move: one more reason why the network of section 12 does without.
+# Depth buys reach cheaply when the dilation doubles at every level.
 # The WaveNet paper goes up to 512:
 
 # %% tags=["nbval-check-output"]
@@ -803,12 +804,12 @@ for levels in (3, 6, 10):
 # %% [markdown]
 # ## 12. Gates, residuals and skips
 #
-# What van den Oord et al. (2016) train differs in one more way. The nonlinearity is a product of two convolutions, a **filter** and a **gate**:
+# What van den Oord et al. (2016) train differs in three more ways. First, each level runs two convolutions, a **filter** through tanh and a **gate** through the sigmoid $\sigma$, and multiplies them entry by entry ($*$ is the convolution, $\odot$ the product):
 #
 # $$z = \tanh(W_f * x) \odot \sigma(W_g * x)$$
 #
-# The gate is between 0 and 1 and decides how much of the filter passes. The block then adds its result to its input, a **residual** connection, so
-# the gradient has a straight way down. And each block sends a copy to the output, a **skip** connection, so that the output sees
+# The gate is between 0 and 1 and decides how much of the filter passes. Second, the block adds its result to its input, a **residual** connection, so
+# the gradient has a straight way down. Third, each block sends a copy through a convolution of its own to the output, a **skip** connection, so that the output sees
 # every level: pairs, fours and the eight.
 
 
@@ -881,7 +882,7 @@ torch.manual_seed(seed)
 gated = Gated().to(device)
 enter("gated, residual, skips", gated, on_names, len(inputs), (Xdev, Ydev), "", size=72)
 # %% [markdown]
-# The log again, for the three large networks. Compare the last line with the first: a like number of parameters, the same two passes.
+# The log again, for the three large networks. Compare the last line with the first: a like number of parameters, the same two passes. (4,160 of the 82,139 never learn: the last block's residual convolution leads nowhere, since the head reads the skips alone.)
 
 # %%
 rows = ["| idea | parameters | passes | seconds | dev loss |", "|---|---:|---:|---:|---:|"]
@@ -895,15 +896,14 @@ with torch.no_grad():
 print(" ".join(sample(lambda text: gated(text)[:, -1], 20)))
 
 # %% [markdown]
-# After two passes the gated network is ahead, by 0.01 to 0.03 nats. On an idle machine its passes take about a third longer than the
+# After two passes the gated network is ahead, by about 0.01 nats with one seed each. Its passes take about a quarter longer than the
 # tree's. A short race says little about a long one: its learning rate was chosen for the tree, and a lead after two passes may be gone after ten. Give both ten before you believe
 # either. Its names start like the tree's, because the same random numbers chose the letters, and then go their own way.
 
 # %% [markdown]
 # ## 13. Test, once
 #
-# All choices are made: the network, the passes, the decay. Each was made by looking at dev, so the dev loss flatters us by a little that
-# nobody knows. The tree of the full run now meets the names that no choice has seen.
+# All choices are made. They were made by looking at dev, so dev may flatter us a little; and which names fell into which tenth makes a difference of about a hundredth as well, in either direction. The tree of the full run now meets the names that no choice has seen.
 
 # %%
 Xtest, Ytest = build_dataset(test_words, context)
@@ -918,7 +918,7 @@ assert test_loss < 2.02
 # |---|---|---|---|
 # | a tree of 76,579 parameters | dev 1.98 to 2.00 in one to two minutes of one core | 1.993, 200,000 steps | exercise E02 |
 # | `BatchNormLast` | equal to `torch.nn` in values, gradients and state | | every lecture that imports `layers` |
-# | the tree as dilated causal convolutions | the same logits at every position, one pass | announced, left open | 12: convolutions in two dimensions |
+# | the tree as dilated causal convolutions | the same logits at every position, one pass | announced at the end of makemore's part 5, not built there | 12: convolutions in two dimensions |
 # | gated, residual, skips | ahead of the tree after two passes | van den Oord et al. train it on audio | exercise E01 |
 # | two tests of the receptive field | exactly 8 positions | | 07: attention, where a mask keeps the future out |
 #
@@ -930,7 +930,7 @@ assert test_loss < 2.02
 # ## Papers
 #
 # - A. van den Oord et al. (2016). WaveNet: A Generative Model for Raw Audio. [arXiv:1609.03499](https://arxiv.org/abs/1609.03499).
-#   Read sections 2.1, 2.3 and 2.4, with figures 3 and 4 beside this page's section 8 and 12.
+#   Read sections 2.1, 2.3 and 2.4, with figures 3 and 4 beside this page's sections 8 and 12.
 # - Y. Bengio et al. (2003). A Neural Probabilistic Language Model. [JMLR 3, 1137–1155](https://www.jmlr.org/papers/v3/bengio03a.html).
 #   Read its figure 1 as the flat network with which we began.
 # - S. Ioffe, C. Szegedy (2015). Batch Normalization. [arXiv:1502.03167](https://arxiv.org/abs/1502.03167). Section 3.2 says over which
@@ -947,7 +947,7 @@ assert test_loss < 2.02
 #
 # 1. A tensor (32, 4, 68) enters a BatchNorm whose statistics run over dimension 0 only. How many means does it keep, how many should it
 #    keep, and what tells you?
-#    <details><summary>Answer</summary>4 × 68 instead of 68. No error and hardly the loss: the shape of the running mean.</details>
+#    <details><summary>Answer</summary>It keeps 4 × 68 and should keep 68. No error tells you, and the loss hardly does; the shape of the running mean does.</details>
 # 2. Why can one <code>Linear</code> treat all pairs of a context at once?
 #    <details><summary>Answer</summary>A matrix product acts on the last dimension and takes all others along as a batch.</details>
 # 3. Turn a Linear's weight (H, 2C) over two joined positions into a kernel (H, C, 2).
