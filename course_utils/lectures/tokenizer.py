@@ -91,8 +91,25 @@ def learn_merges(chunks: dict[bytes, int], count: int) -> list[tuple[int, int]]:
 def merge_bytes(piece: bytes, ranks: dict[bytes, int]) -> list[int]:
     """Token ids of a piece of text: neighbours merge, the smallest rank first, of equals the leftmost.
 
-    ranks: {token's bytes: its id}, all single bytes among them.  n log n in the length of the piece.
+    ranks: {token's bytes: its id}, all single bytes among them.
     """
+    if len(piece) > 100:
+        return merge_long(piece, ranks)
+    get, none = ranks.get, 1 << 62
+    cuts = list(range(len(piece) + 1))  # where the parts begin, and the end
+    joined = [get(piece[i : i + 2], none) for i in range(len(piece) - 1)]  # rank of parts i and i + 1 together
+    while joined and (best := min(joined)) < none:
+        i = joined.index(best)
+        del cuts[i + 1], joined[i]
+        if i < len(joined):
+            joined[i] = get(piece[cuts[i] : cuts[i + 2]], none)
+        if i:
+            joined[i - 1] = get(piece[cuts[i - 1] : cuts[i + 1]], none)
+    return [ranks[piece[a:b]] for a, b in zip(cuts, cuts[1:], strict=False)]
+
+
+def merge_long(piece: bytes, ranks: dict[bytes, int]) -> list[int]:
+    """The same as merge_bytes, in n log n for a piece of n bytes."""
     n, get = len(piece), ranks.get
     end, previous, alive = list(range(1, n + 1)), list(range(-1, n - 1)), bytearray(b"\1" * n)
     heap = [(rank, i) for i in range(n - 1) if (rank := get(piece[i : i + 2])) is not None]
