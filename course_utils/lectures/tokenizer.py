@@ -10,7 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -105,7 +105,7 @@ def merge_bytes(piece: bytes, ranks: dict[bytes, int]) -> list[int]:
             joined[i] = get(piece[cuts[i] : cuts[i + 2]], none)
         if i:
             joined[i - 1] = get(piece[cuts[i - 1] : cuts[i + 1]], none)
-    return [ranks[piece[a:b]] for a, b in zip(cuts, cuts[1:], strict=False)]
+    return [ranks[piece[a:b]] for a, b in pairwise(cuts)]
 
 
 def merge_long(piece: bytes, ranks: dict[bytes, int]) -> list[int]:

@@ -48,7 +48,7 @@ block_size = 64  # characters that the model can look back on
 n_layer = 4  # blocks, one after another
 n_head = 4  # attention heads in each
 n_embd = 128  # features of a position
-dropout = 0.0  # share of features switched off in training: the default run sees too little text twice to need it
+dropout = 0.0  # share of features switched off in training; a run that reads each character three times needs none
 batch_size = 16  # chunks a step
 steps = 2800  # optimiser steps of the large run
 peak_rate = 5e-3  # AdamW's learning rate at its highest
@@ -209,12 +209,12 @@ def write(logits_of, start: str, length: int, block: int, seed: int = 0) -> str:
 print(write(table, "\n", 120, 32))
 
 # %% [markdown]
-# Spaces and line breaks at about the right rate, words of about the right length, and no word at all. The characters have to talk to each other.
+# Spaces and line breaks at about the right rate, words of about the right length, and hardly a real word. The characters have to talk to each other.
 #
 # ## 4. Averaging the past, four times
 #
 # The simplest way for a position to hear of its past is an **average** over it: what stands at position $t$ becomes the mean of everything up to $t$. It loses all order, and we shall mend that. What matters first is how to
-# compute it well. A toy: one row of text, four positions, two features.
+# compute it well. A toy: four rows of eight positions, two features each.
 
 # %%
 torch.manual_seed(1337)

@@ -5,7 +5,7 @@
 # when it gets their merges, and that trains a vocabulary of its own in a second. And you will know why a model that writes sonnets cannot
 # count the letters of a word.
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/notebooks/09_tokenizers.ipynb) · a run takes about 45 s and 1.2 GB on a laptop's CPU
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/notebooks/09_tokenizers.ipynb) · a run takes about 60 s and 1.1 GB on a laptop's CPU
 #
 # Needs: lecture 02 for what a token is, lecture 07 for the embeddings of section 12. Later lectures take from here: `BasicTokenizer`,
 # `RegexTokenizer`, `GPT2_SPLIT`, `GPT4_SPLIT`.
@@ -293,6 +293,9 @@ print("the same merges in the same order, 301 times")
 
 # %%
 #| export tokenizer
+from itertools import pairwise
+
+
 def merge_bytes(piece: bytes, ranks: dict[bytes, int]) -> list[int]:
     """Token ids of a piece of text: neighbours merge, the smallest rank first, of equals the leftmost.
 
@@ -310,7 +313,7 @@ def merge_bytes(piece: bytes, ranks: dict[bytes, int]) -> list[int]:
             joined[i] = get(piece[cuts[i] : cuts[i + 2]], none)
         if i:
             joined[i - 1] = get(piece[cuts[i - 1] : cuts[i + 1]], none)
-    return [ranks[piece[a:b]] for a, b in zip(cuts, cuts[1:], strict=False)]
+    return [ranks[piece[a:b]] for a, b in pairwise(cuts)]
 
 
 # %% [markdown]

@@ -5,7 +5,7 @@
 # rounding. Around it stands what a real training run needs: shards, decay groups, a schedule, accumulation, mixed precision, several processes, checkpoints
 # that resume exactly. On a laptop we train a small sister; on a GPU the same page trains the real size.
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/notebooks/10_gpt2_124m.ipynb) · a run takes about 2 minutes and 1.7 GB on a laptop's CPU
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/notebooks/10_gpt2_124m.ipynb) · a run takes about 2 minutes and 1.6 GB on a laptop's CPU
 #
 # Needs: lecture 07 (the Transformer) and 09 (tokens). Later lectures take from here: `GPT2Config`, `GPT2`, `load_hf_state_dict`, `configure_optimizer`,
 # `cosine_lr`.
@@ -760,6 +760,7 @@ for step in range(8):
     dist.all_reduce(loss, op=dist.ReduceOp.SUM)  # the mean over all, to print
     if rank == 0:
         print(f"{loss.item() / world:.12f}", flush=True)
+dist.barrier()  # nobody hangs up while another still listens
 dist.destroy_process_group()
 """)
 torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
