@@ -5,7 +5,7 @@
 # architecture behind every large language model of today, and we build it from an average of past characters up, one
 # part at a time, measuring what each part is worth.
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/notebooks/07_gpt.ipynb) · a run takes about 5 minutes and 1.3 GB on a laptop's CPU
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/notebooks/07_gpt.ipynb) · a run takes about 5 minutes and 1.6 GB on a laptop's CPU
 #
 # Needs: lectures 02 to 04 (next-token prediction, batches, initialisation, normalisation). Later lectures take from here: `GPTConfig`,
 # `CausalSelfAttention`, `Block`, `GPT`, `get_batch` and `fit`.
