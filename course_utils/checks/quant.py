@@ -1,0 +1,427 @@
+"""The checks of exercises/19_quantization.ipynb."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from course_utils.lectures.quant import round_to_nearest
+
+from . import same, task, wrong
+
+
+def _tensor(got, what: str, shape: tuple, dtype: torch.dtype) -> torch.Tensor:
+    """The learner's tensor, or a sentence."""
+    if got is None:
+        wrong(f"{what} is None: does your function return its result?")
+    if not isinstance(got, torch.Tensor):
+        wrong(f"{what} should be a tensor of shape {shape}, but it is a {type(got).__name__}.")
+    if tuple(got.shape) != shape:
+        wrong(f"{what} should have shape {shape}, but it has {tuple(got.shape)}.")
+    if got.dtype != dtype:
+        wrong(f"{what} should be {dtype}, but it is {got.dtype}.")
+    return got
+
+
+def _tuple(got, n: int, what: str) -> tuple:
+    if not isinstance(got, tuple | list) or len(got) != n:
+        wrong(f"return {n} things, {what}; you return {'None' if got is None else type(got).__name__}.")
+    return tuple(got)
+
+
+def _untouched(**pairs) -> None:
+    for name, (before, after) in pairs.items():
+        if not torch.equal(before, after):
+            wrong(f"your function changes `{name}` in place: work on a copy.")
+
+
+def _clear_of_ties(x: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """x with every number moved away from the middle between two integers, where a last bit decides how it rounds."""
+    near = ((x / scale).abs() % 1 - 0.5).abs() < 0.01
+    return torch.where(near, x - 0.03 * scale * x.sign(), x)
+
+
+# --- X01: a linear layer in integers ----------------------------------------------------------------------------------
+
+
+def _integers(x: torch.Tensor, dim: int | None, top: float = 127, cut=torch.round) -> tuple[torch.Tensor, torch.Tensor]:
+    """Integers (as float64) and scales, the maximum taken over `dim` (None: over everything)."""
+    most = x.abs().amax() if dim is None else x.abs().amax(dim, keepdim=True)
+    scale = most.clamp(min=1e-30) / top
+    return cut(x / scale).double(), scale.double()
+
+
+def _product(x, w, x_dim=-1, w_dim=1, top=127.0, cut=torch.round) -> torch.Tensor:
+    (a, s), (b, t) = _integers(x, x_dim, top, cut), _integers(w, w_dim, top, cut)
+    return (a * s) @ (b * t).T
+
+
+@task("X01", "write `int8_linear`")
+def x01(int8_linear):
+    for shape, out in (((5, 48), 7), ((2, 3, 96), 20), ((64,), 64), ((4, 400), 3)):
+        x = torch.randn(shape) * torch.rand(*shape[:-1], 1).mul(3).exp()  # tokens of different size
+        w = torch.randn(out, shape[-1]) * torch.rand(out, 1).mul(3).exp()  # rows too
+        x, w = (_clear_of_ties(t, t.abs().amax(-1, keepdim=True) / 127) for t in (x, w))
+        kept = x.clone(), w.clone()
+        y = int8_linear(x, w)
+        _untouched(x=(kept[0], x), w=(kept[1], w))
+        y = _tensor(y, "the result", (*shape[:-1], out), torch.float32)
+        (a, s), (b, t) = _integers(x, -1), _integers(w, 1)
+        wrapped = ((a @ b.T + 128) % 256 - 128) * s * t[:, 0]
+        mistakes = {
+            "that is the product in floating point: round both sides to integers first.": x @ w.T,
+            "only the weights are rounded: round the inputs as well, a scale for each token.": x.double() @ (b * t).T,
+            "only the inputs are rounded: round the weights as well, a scale for each row.": (a * s) @ w.double().T,
+            "the product of the integers wraps around: sum in int32, not in int8.": wrapped,
+            "the scales are missing at the end: multiply by those of the tokens and of the rows.": a @ b.T,
+            "the scales of the rows are missing at the end.": (a @ b.T) * s,
+            "the scales of the tokens are missing at the end.": (a @ b.T) * t[:, 0],
+            "all rows of w share one scale: every row has its own.": _product(x, w, w_dim=None),
+            "all tokens share one scale: every token has its own, along the last dimension.": _product(
+                x, w, x_dim=None
+            ),
+            "one scale for all of x, and one for all of w: every token and every row has its own.": _product(
+                x, w, None, None
+            ),
+            "your scale is the maximum divided by 128: 127 is the largest int8, so 128 overflows.": _product(
+                x, w, top=128.0
+            ),
+            "the integers are cut off, not rounded: `.to(torch.int8)` alone drops what is behind the point.": _product(
+                x, w, cut=torch.trunc
+            ),
+            "rounded down instead of to the nearest: use `torch.round`.": _product(x, w, cut=torch.floor),
+            "the maximum divided by 255: the integers reach from -127 to 127.": _product(x, w, top=255.0),
+        }
+        if len(shape) == 2:
+            mistakes["w's scales belong to its columns in your code: every row has one."] = _product(x, w, w_dim=0)
+        same("the result", y, ((a @ b.T) * s * t[:, 0]).float(), mistakes, rtol=1e-5, atol=1e-5)
+    x, w = torch.randn(3, 40), torch.randn(5, 40)
+    x[1], w[2] = 0, 0
+    y = int8_linear(x, w)
+    if not torch.isfinite(y).all():
+        wrong("a token or a row of zeros gives nan: its scale is 0, so keep it from being divided by (clamp).")
+    same("the result for a token of zeros", y[1], torch.zeros(5))
+    same("the result for a row of zeros", y[:, 2], torch.zeros(3))
+    tiny = int8_linear(1e-6 * x, w)
+    (a, s), (b, t) = _integers(1e-6 * x, -1), _integers(w, 1)
+    same("the result for very small inputs", tiny, ((a @ b.T) * s * t[:, 0]).float(), rtol=1e-4, atol=1e-12)
+    return "four shapes, tokens and rows of zeros, and small inputs."
+
+
+# --- X02: four bits ---------------------------------------------------------------------------------------------------
+
+
+def _grid(w: torch.Tensor, group: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Group by group, in loops: integers (O, I), scales and zero points (O, groups)."""
+    q = torch.empty(w.shape, dtype=torch.long)
+    scale, zero = torch.empty(2, len(w), w.shape[1] // group)
+    for o, row in enumerate(w):
+        for n, part in enumerate(row.split(group)):
+            low, high = min(part.min().item(), 0.0), max(part.max().item(), 0.0)
+            s = (torch.tensor(high) - torch.tensor(low)) / 15
+            s = s if s > 0 else torch.tensor(1.0)
+            z = (-torch.tensor(low) / s).round()
+            q[o, n * group : (n + 1) * group] = ((part / s).round() + z).clamp(0, 15).long()
+            scale[o, n], zero[o, n] = s, z
+    return q, scale, zero
+
+
+@task("X02", "write `pack_int4` and `unpack_int4`")
+def x02(pack_int4, unpack_int4):
+    for out, size, group in ((3, 48, 16), (5, 60, 15), (1, 64, 64), (7, 24, 2), (4, 30, 3)):
+        w = torch.randn(out, size) * 2 + torch.linspace(-3, 3, out)[:, None]
+        w[0, :group] = w[0, :group].abs() + 0.5  # all above zero
+        if out > 1:
+            w[1, :group] = -w[1, :group].abs() - 0.5
+            w[out - 1, -group:] = 0
+        _, step, _ = _grid(w, group)
+        w = _clear_of_ties(w, step.repeat_interleave(group, 1))
+        kept = w.clone()
+        packed, scale, zero = _tuple(pack_int4(w, group), 3, "bytes, scales and zero points")
+        _untouched(w=(kept, w))
+        q, want_scale, want_zero = _grid(w, group)
+        groups = (out, size // group)
+        scale = _tensor(scale, "the scales", groups, torch.float32)
+        low, high = (f(w.unflatten(1, (-1, group)), 2) for f in (torch.amin, torch.amax))
+        range_, most = high.clamp(min=0) - low.clamp(max=0), torch.maximum(high.abs(), low.abs())
+        mistakes = {
+            "that is the range of the values alone: zero has to lie in it, so low <= 0 and high >= 0.": (high - low)
+            / 15,
+            "the range is divided by 16: sixteen integers have fifteen steps between them.": range_ / 16,
+            "that is the symmetric scale, the largest magnitude over 7: take high - low.": most / 7,
+        }
+        mistakes = {name: torch.where(value == 0, 1.0, value) for name, value in mistakes.items()}
+        mistakes["a group of zeros has the scale 1, or dividing by it gives nan."] = range_ / 15
+        same("the scales", scale, want_scale, mistakes)
+        zero = _tensor(zero, "the zero points", groups, torch.uint8)
+        same("the zero points", zero.double(), want_zero.double())
+        packed = _tensor(packed, "the bytes", (out, size // 2), torch.uint8)
+        half = size // 2
+        no_zero = (w.unflatten(1, (-1, group)) / want_scale[..., None]).round().clamp(0, 15).flatten(1).long()
+        same(
+            "the bytes",
+            packed.long(),
+            q[:, ::2] | q[:, 1::2] << 4,
+            {
+                "the first of each pair sits in the high bits: it belongs into the low ones.": q[:, ::2] << 4
+                | q[:, 1::2],
+                "you pair a column of the left half with one of the right half: neighbours share a byte.": q[:, :half]
+                | q[:, half:] << 4,
+                "the two halves of the byte are added without a shift.": q[:, ::2] + q[:, 1::2],
+                "the zero point is not added to the integers.": no_zero[:, ::2] | no_zero[:, 1::2] << 4,
+            },
+        )
+        kept = packed.clone(), scale.clone(), zero.clone()
+        back = unpack_int4(packed, scale, zero)
+        _untouched(packed=(kept[0], packed), scale=(kept[1], scale), zero=(kept[2], zero))
+        back = _tensor(back, "what unpack_int4 returns", (out, size), torch.float32)
+        spread = lambda v, group=group: v.repeat_interleave(group, 1)
+        want = (q - spread(want_zero)) * spread(want_scale)
+        swapped = q.unflatten(1, (-1, 2)).flip(2).flatten(1)
+        halves = torch.cat([q[:, ::2], q[:, 1::2]], 1)
+        same(
+            "what unpack_int4 returns",
+            back,
+            want,
+            {
+                "the neighbours come back in the wrong order: the low bits are the first.": (
+                    swapped - spread(want_zero)
+                )
+                * spread(want_scale),
+                "all low halves stand before all high ones: pairs are neighbours.": (halves - spread(want_zero))
+                * spread(want_scale),
+                "the zero point is not subtracted.": q * spread(want_scale),
+                "the subtraction wraps around in uint8: turn into floats first.": ((q - spread(want_zero)) % 256)
+                * spread(want_scale),
+            },
+        )
+        other = torch.randint(0, 256, packed.shape, dtype=torch.uint8)  # bytes that pack_int4 did not make
+        want = torch.stack([other & 15, other >> 4], 2).flatten(1).double()
+        want = (want - spread(want_zero)) * spread(want_scale)
+        same("what unpack_int4 makes of other bytes", unpack_int4(other, scale, zero), want.float())
+    return "five shapes, odd groups, and groups on one side of zero."
+
+
+# --- X03: GPTQ --------------------------------------------------------------------------------------------------------
+
+
+def _by_least_squares(w: torch.Tensor, X: torch.Tensor, step: float) -> torch.Tensor:
+    """The definition: after each rounding, the free weights solve the least-squares problem anew."""
+    want, done = w.clone(), torch.zeros_like(w)
+    for j in range(len(w)):
+        done[j] = (want[j] / step).round() * step
+        if j + 1 < len(w):
+            target = w @ X - done[: j + 1] @ X[: j + 1]
+            want = torch.cat([done[: j + 1], torch.linalg.lstsq(X[j + 1 :].T, target).solution])
+    return done
+
+
+def _variant(w, H, step, kind: str) -> torch.Tensor:
+    w, done = w.clone(), torch.empty_like(w)
+    full = torch.linalg.inv(H)
+    for j in range(len(w)):
+        part = torch.linalg.inv(H[j:, j:])
+        if kind == "full":
+            part = full[j:, j:]
+        if kind == "H":
+            part = H[j:, j:]
+        done[j] = (w[j] / step).round() * step
+        e = w[j] - done[j]
+        if kind == "plus":
+            e = -e
+        w[j + 1 :] -= (e if kind == "no division" else e / part[0, 0]) * part[0, 1:]
+    return done
+
+
+@task("X03", "write `gptq_row`")
+def x03(gptq_row):
+    for size, step in ((24, 0.3), (40, 1.0), (6, 0.5), (1, 0.7)):
+        common = torch.randn(1, 3 * size + 4, dtype=torch.float64)
+        X = torch.randn(size, 3 * size + 4, dtype=torch.float64) + common
+        X = X / 8  # so that an inverse which is not divided by its diagonal shows
+        w, H = torch.randn(size, dtype=torch.float64) * 1.5, X @ X.T
+        kept = w.clone(), H.clone()
+        got = gptq_row(w, H, step)
+        _untouched(w=(kept[0], w), H=(kept[1], H))
+        got = _tensor(got, "the row", (size,), torch.float64)
+        mistakes = {
+            "that is rounding to nearest: the weights to the right do not make up for anything.": (w / step).round()
+            * step,
+            "you take the part of H's inverse: take the inverse of the part, H[j:, j:].": _variant(w, H, step, "full"),
+            "you use H where its inverse belongs.": _variant(w, H, step, "H"),
+            "the weights move in the wrong direction: subtract.": _variant(w, H, step, "plus"),
+            "the error is not divided by the inverse's diagonal.": _variant(w, H, step, "no division"),
+        }
+        if (got / step - (got / step).round()).abs().max() > 1e-9:
+            wrong("not every weight is a multiple of step: return what is rounded, not the weights that were moved.")
+        same("the row", got, _by_least_squares(w, X, step), mistakes, rtol=1e-9, atol=1e-9)
+    return "four rows, equal to least squares solved anew after each rounding."
+
+
+# --- X04: SmoothQuant -------------------------------------------------------------------------------------------------
+
+
+@task("X04", "write `smooth`")
+def x04(smooth):
+    for n, size, out, alpha in ((30, 12, 8, 0.5), (7, 20, 5, 0.8), (9, 9, 9, 0.3), (11, 6, 4, 1.0), (5, 6, 4, 0.0)):
+        x = torch.randn(n, size, dtype=torch.float64) * torch.rand(size, dtype=torch.float64).mul(5).exp()
+        w = torch.randn(out, size, dtype=torch.float64) * torch.rand(size, dtype=torch.float64).exp()
+        x[0] -= 3 * x[0].abs()  # the largest magnitudes are negative
+        kept = x.clone(), w.clone()
+        s, x_new, w_new = _tuple(smooth(x, w, alpha), 3, "the scales, the inputs and the weights")
+        _untouched(x=(kept[0], x), w=(kept[1], w))
+        a, b = (torch.tensor([max(map(abs, column)) for column in t.T.tolist()], dtype=torch.float64) for t in (x, w))
+        want = a**alpha / b ** (1 - alpha)
+        mistakes = {
+            "α and 1 − α are exchanged: the inputs' maximum has the exponent α.": a ** (1 - alpha) / b**alpha,
+            "the weights' part belongs into the denominator.": a**alpha * b ** (1 - alpha),
+            "the fraction is upside down: the inputs' maximum belongs on top.": b ** (1 - alpha) / a**alpha,
+            "you take the largest value, not the largest magnitude: `abs` first.": x.amax(0).clamp(min=0) ** alpha
+            / w.amax(0).clamp(min=0) ** (1 - alpha),
+            "you take the mean magnitude of the inputs: SmoothQuant takes the largest.": x.abs().mean(0) ** alpha
+            / b ** (1 - alpha),
+            "the weights' maximum is missing.": a**alpha,
+            "both have the exponent α: the weights' is 1 − α.": a**alpha / b**alpha,
+            "that is α = 0.5, whatever α is given.": (a / b).sqrt(),
+        }
+        if n == size == out:
+            mistakes["the maxima are taken over features: take them over tokens and over outputs."] = x.abs().amax(
+                1
+            ) ** alpha / w.abs().amax(1) ** (1 - alpha)
+        s = _tensor(s, "the scales", (size,), torch.float64)
+        same("the scales", s, want, mistakes, rtol=1e-9, atol=1e-12)
+        same(
+            "the inputs",
+            x_new,
+            x / want,
+            {
+                "the inputs are multiplied by s: divide.": x * want,
+                "the inputs come back as they were: divide them by s.": x,
+            },
+            rtol=1e-9,
+        )
+        same(
+            "the weights",
+            w_new,
+            w * want,
+            {
+                "the weights are divided by s: multiply.": w / want,
+                "the weights come back as they were: multiply them by s.": w,
+            },
+            rtol=1e-9,
+        )
+    x, w = torch.randn(6, 5), torch.randn(4, 5)
+    x[:, 1], w[:, 3] = 0, 0
+    s, x_new, w_new = smooth(x, w, 0.5)
+    if not all(t.isfinite().all() for t in (s, x_new, w_new)):
+        wrong("a feature whose inputs or weights are all zero gives nan or inf: its scale is 1.")
+    same("the scales of features that are all zero in x or in w", s[[1, 3]], torch.ones(2))
+    same("the product after the move", x_new @ w_new.T, x @ w.T, rtol=1e-4, atol=1e-5)
+    return "five layers, five values of α, and features of zeros."
+
+
+# --- X05: sensitivity -------------------------------------------------------------------------------------------------
+
+
+class _Net(nn.Module):
+    def __init__(self, size: int):
+        super().__init__()
+        self.first, self.second, self.last = nn.Linear(size, 32), nn.Linear(32, 32), nn.Linear(32, 3)
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, x):
+        return self.last(self.drop(torch.tanh(self.second(torch.tanh(self.first(x))))))
+
+
+@task("X05", "write `sensitivity`")
+def x05(sensitivity):
+    for size, bits, group, training in ((16, 3, 16, True), (32, 4, 8, False), (8, 2, 4, True)):
+        net = _Net(size).train(training)
+        with torch.no_grad():
+            net.second.weight[3, 5] = 40.0  # one outlier: this layer suffers
+        x, y = torch.randn(200, size), torch.randint(3, (200,))
+        layers = {"b": net.second, "a": net.first, "c": net.last}
+        calls = []
+
+        def loss_of(model, x=x, y=y, calls=calls, own=net):
+            if model is not own:
+                wrong("call loss_of with the model itself, not with a copy or a part of it.")
+            if model.training:
+                wrong("the loss is measured in training mode, where dropout is on: call model.eval() first.")
+            with torch.set_grad_enabled(torch.is_grad_enabled()):
+                loss = F.cross_entropy(model(x), y)
+            if loss.requires_grad:
+                wrong("gradients are on while you measure: put torch.no_grad() around it.")
+            calls.append(loss.item())
+            return loss.item()
+
+        before = {name: value.clone() for name, value in net.state_dict().items()}
+        got = sensitivity(net, layers, loss_of, bits, group)
+        for name, value in net.state_dict().items():
+            if not torch.equal(value, before[name]):
+                wrong(f"{name} is not what it was before: put the old weights back, bit for bit.")
+        if net.training != training:
+            mode = "training" if net.training else "evaluation"
+            wrong(f"the model is in {mode} mode now: leave it in the mode it was in.")
+        if any(p.grad is not None for p in net.parameters()):
+            wrong("parameters have gradients now: measuring needs none.")
+        if got is None:
+            wrong("your function returns None: return the dict.")
+        if not isinstance(got, dict):
+            wrong(f"return a dict from a layer's name to what its rounding adds, not a {type(got).__name__}.")
+        if set(got) != set(layers):
+            wrong(f"the dict should have the names {list(layers)}, but it has {list(got)}.")
+        if list(got) != list(layers):
+            wrong("keep the order of layers: the dict is to be read in the order it was given.")
+        if not all(isinstance(v, float) for v in got.values()):
+            wrong("the values should be floats: the loss with the layer rounded, minus the whole model's.")
+        net.eval()
+        want, lost, piled, symmetric = {}, {}, {}, {}
+        with torch.no_grad():
+            whole = F.cross_entropy(net(x), y).item()
+            for name, layer in layers.items():
+                kept = layer.weight.clone()
+                layer.weight.copy_(round_to_nearest(kept, bits, group, symmetric=False))
+                lost[name] = F.cross_entropy(net(x), y).item()
+                want[name] = lost[name] - whole
+                layer.weight.copy_(round_to_nearest(kept, bits, group, symmetric=True))
+                symmetric[name] = F.cross_entropy(net(x), y).item() - whole
+                layer.weight.copy_(kept)
+            for name, layer in layers.items():
+                layer.weight.copy_(round_to_nearest(layer.weight, bits, group, symmetric=False))
+                piled[name] = F.cross_entropy(net(x), y).item() - whole
+            net.load_state_dict(before)
+        values = lambda found, names=tuple(layers): [found[name] for name in names]
+        same(
+            "what each layer's rounding adds",
+            values(got),
+            values(want),
+            {
+                "those are the losses: subtract the whole model's.": values(lost),
+                "the rounded layers pile up: put each layer back before you round the next.": values(piled),
+                "that is the symmetric grid: the task asks for symmetric=False.": values(symmetric),
+                "the sign is wrong: the rounded loss minus the whole one.": [-v for v in values(want)],
+                "that is the ratio of the losses: take the difference.": [v / whole for v in values(lost)],
+            },
+            rtol=1e-5,
+            atol=1e-7,
+        )
+    state = {"calls": 0}
+
+    def interrupted(model):
+        state["calls"] += 1
+        if state["calls"] > 2:
+            raise KeyboardInterrupt
+        return 1.0
+
+    net.train(True)
+    try:
+        sensitivity(net, layers, interrupted, 2, 4)
+    except KeyboardInterrupt:
+        for name, value in net.state_dict().items():
+            if not torch.equal(value, before[name]):
+                wrong("an interrupt in the middle leaves a layer rounded: put the old weight back in a `finally`.")
+        if not net.training:
+            wrong("an interrupt in the middle leaves the model in evaluation mode: set the mode back in a `finally`.")
+    else:
+        wrong("your function swallows a KeyboardInterrupt: let it pass on, after the weights are back.")
+    return "three networks; the weights and the mode are as before, even after an interrupt."
