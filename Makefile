@@ -2,6 +2,7 @@
 #
 #   make lab                              JupyterLab on the course (PORT=9999, ARGS=--no-browser)
 #   make test                             the whole suite (ARGS="-k 02" for a part)
+#   make browser-test                     JupyterLab in a real browser, as a newcomer meets it (needs Chromium)
 #   make run LECTURE=02                   one lecture from top to bottom, into runs/
 #   make full LECTURE=07                  the same with the values of notebooks/full.toml
 #   make build                            notebooks, exercises and modules from sources/
@@ -10,7 +11,7 @@
 #
 # PYTHON=python3.12 chooses the Python to make the environment with.
 
-.PHONY: lab test run full build data format
+.PHONY: lab test browser-test run full build data format
 .DEFAULT_GOAL := lab
 
 define COURSE
@@ -33,6 +34,9 @@ lab:
 
 test:
 	$(COURSE) test $(ARGS)
+
+browser-test:
+	$(COURSE) test tests/browser $(ARGS)
 
 run:
 	$(COURSE) run $(LECTURE) $(ARGS)

@@ -1,10 +1,12 @@
 """The checks of exercises/18_kv_cache.ipynb."""
 
 import random
+import re
 from collections import deque
 
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from course_utils.lectures.gpt2 import GPT2, GPT2Config
 from course_utils.lectures.kv_cache import CachedGPT2, KVCache
@@ -51,7 +53,7 @@ def _count(got, what: str) -> int:
 @task("X01", "write `cache_bytes` and `texts_that_fit`")
 def x01(cache_bytes, texts_that_fit):
     for dtype in (torch.float32, torch.bfloat16, torch.int8, torch.float64):
-        L, heads, size, tokens, texts = (random.randint(2, 9) for _ in range(5))
+        L, heads, size, tokens, texts = random.sample((3, 5, 7, 11, 13), 5)
         made = [torch.empty(texts, heads, tokens, size, dtype=dtype) for _ in range(2 * L)]
         want, width = sum(t.nbytes for t in made), made[0].element_size()
         got = _count(cache_bytes(L, heads, size, tokens, texts, width), "the bytes of the cache")
@@ -88,6 +90,17 @@ def x01(cache_bytes, texts_that_fit):
             wrong(f"with {told}, {want} texts fit, and you say {got}: only whole texts count.")
         if got != want:
             wrong(f"with {told}, {want} texts fit, but you say {got}.")
+    for sizes in ((61, 7, 127, 4095, 3, 2), (1, 1, 64, 9, 2, 2), (2, 3, 8, 1, 1, 4)):  # of a server, and with a one
+        want = 2
+        for n in sizes:
+            want *= n
+        if (got := _count(cache_bytes(*sizes), "the bytes of the cache")) != want:
+            wrong(f"for the sizes {sizes} the cache has {want:,} bytes, but you count {got:,}.")
+    a_text, parameters = cache_bytes(80, 8, 128, 4096, 1, 2), 69 * 10**9
+    for spare, want in ((0, 3), (-1, 2)):
+        memory = 2 * parameters + 3 * a_text + spare
+        if _count(texts_that_fit(memory, parameters, a_text, 2), "the number of texts") != want:
+            wrong(f"beside {parameters:,} parameters, {3 * a_text + spare:,} bytes hold {want} texts of {a_text:,}.")
     return "four caches that were really made, and thirty memories."
 
 
@@ -101,7 +114,17 @@ def _attend(q, k, v, allowed, scale=None) -> torch.Tensor:
 
 @task("X02", "write `cached_attention`")
 def x02(cached_attention):
-    for B, nh, T, S, hs in ((2, 3, 4, 5, 8), (1, 2, 1, 7, 4), (2, 1, 6, 0, 5), (1, 4, 5, 1, 16), (3, 2, 2, 9, 2)):
+    results = []
+    for B, nh, T, S, hs in (
+        (2, 3, 4, 5, 8),
+        (1, 2, 1, 7, 4),
+        (2, 1, 6, 0, 5),
+        (1, 4, 5, 1, 16),
+        (3, 2, 2, 9, 2),
+        (1, 2, 1, 0, 4),
+        (2, 3, 6, 70, 8),
+        (2, 3, 4, 5, 8),
+    ):
         full = torch.randn(3, B, nh, S + T, hs, dtype=torch.float64)
         q, k, v = full
         parts = {"q": q[:, :, S:], "k": k[:, :, S:], "v": v[:, :, S:], "k_old": k[:, :, :S], "v_old": v[:, :, :S]}
@@ -140,8 +163,21 @@ def x02(cached_attention):
             scores.masked_fill(~ones.tril(S), float("-inf")).softmax(-2) @ v
         )
         y = _tensor(y, "the outputs", (B, nh, T, hs), torch.float64)
-        same("the outputs", y, want, mistakes, rtol=1e-9, atol=1e-10)
-    return "five sizes, one token and several, an empty cache and a full one."
+        same("the tensor of outputs", y, want, mistakes, rtol=1e-9, atol=1e-10)
+        results.append((k_all, k_all.clone(), v_all, v_all.clone()))
+    for k_all, k_then, v_all, v_then in results:
+        if not (torch.equal(k_all, k_then) and torch.equal(v_all, v_then)):
+            wrong("a later call changes the keys and values that an earlier one returned: make new tensors each time.")
+    k = torch.full((1, 1, 3, 4), -20.0)
+    k[0, 0, 2] = 40.0  # the last token shouts, and the one before it must not hear
+    q, v = torch.full((1, 1, 2, 4), 10.0), torch.randn(1, 1, 3, 4)
+    y = cached_attention(q, k[:, :, 1:], v[:, :, 1:], k[:, :, :1], v[:, :, :1])[0]
+    if not y.isfinite().all():
+        wrong("large scores (here 800) give nan: a softmax takes the largest away before the exponential.")
+    want = torch.stack([v[0, 0, :2].mean(0), v[0, 0, 2]])
+    if not torch.allclose(y[0, 0], want, atol=1e-4):
+        wrong("a hidden token with a large score leaks in, or drowns the others: put -inf there before the softmax.")
+    return "eight sizes, one token and several, an empty cache and a full one, and large scores."
 
 
 # --- X03: grouped heads -----------------------------------------------------------------------------------------------
@@ -149,7 +185,13 @@ def x02(cached_attention):
 
 @task("X03", "write `grouped_attention`")
 def x03(grouped_attention):
-    for B, nh, nkv, T, S, hs in ((2, 6, 2, 3, 7, 4), (1, 4, 4, 2, 2, 8), (2, 5, 1, 1, 9, 3), (1, 12, 3, 4, 6, 5)):
+    for B, nh, nkv, T, S, hs in (
+        (2, 6, 2, 3, 7, 4),
+        (1, 4, 4, 2, 2, 8),
+        (2, 5, 1, 1, 9, 3),
+        (1, 12, 3, 4, 6, 5),
+        (1, 4, 2, 2, 1, 3),
+    ):
         q = torch.randn(B, nh, T, hs, dtype=torch.float64)
         k, v = torch.randn(2, B, nkv, S, hs, dtype=torch.float64)
         kept = q.clone(), k.clone(), v.clone()
@@ -172,27 +214,52 @@ def x03(grouped_attention):
         }
         got = _tensor(got, "the result", (B, nh, T, hs), torch.float64)
         same("the result", got, want, mistakes, rtol=1e-9, atol=1e-10)
-    for nh, nkv in ((6, 4), (2, 3)):
-        q, k = torch.randn(1, nh, 2, 4), torch.randn(1, nkv, 3, 4)
+    k = torch.zeros(1, 1, 1, 4)
+    if not grouped_attention(torch.full((1, 2, 1, 4), 50.0), k + 50, k + 1).isfinite().all():
+        wrong("large scores give nan: a softmax takes the largest away before the exponential.")
+    for nh, nkv in ((6, 4), (2, 3), (14, 11)):
+        q, k = torch.randn(1, nh, 2, 5), torch.randn(1, nkv, 7, 5)
         try:
             grouped_attention(q, k, k)
         except ValueError as error:
-            if str(nh) not in str(error) or str(nkv) not in str(error):
+            said = re.findall(r"\d+", str(error))
+            if str(nh) not in said or str(nkv) not in said or not re.search("[a-z]{3}", str(error)):
                 wrong(f"{nh} query and {nkv} key heads: your ValueError says {str(error)!r}, which does not name both.")
         except Exception as error:
             wrong(f"{nkv} key heads do not divide {nh} query heads: raise a ValueError, not a {type(error).__name__}.")
         else:
             wrong(f"{nkv} key heads do not divide {nh} query heads, and your function goes on: raise a ValueError.")
-    return "four sizes, one key head among them, and two that do not fit."
+    return "five sizes, one key head among them, and three that do not fit."
 
 
 # --- X04: the ring ----------------------------------------------------------------------------------------------------
+
+
+class _Places(TorchDispatchMode):
+    """Notes when one operation writes two rows to one place, whose order PyTorch leaves open."""
+
+    twice = False
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.name()
+        if name.startswith(("aten::index_put", "aten::_index_put", "aten::index_copy", "aten::scatter")):
+            places = args[1][0] if "put" in name else args[2]
+            places = places[:, 0] if name.startswith("aten::scatter") and places.ndim == 2 else places
+            if places is not None and places.dtype != torch.bool and places.unique().numel() < places.numel():
+                self.twice = True
+        return func(*args, **(kwargs or {}))
+
+
+def _numbers_held(ring) -> int:
+    parts = (getattr(value, "numel", getattr(value, "__len__", lambda: 1)) for value in vars(ring).values())
+    return sum(part() for part in parts)
 
 
 @task("X04", "write the three methods of `Ring`")
 def x04(Ring):
     for window, size in ((4, 3), (1, 2), (7, 5)):
         ring, held, count = Ring(window, size), deque(maxlen=window), 0
+        sizes = []
         first, place = ring.rows, ring.rows.data_ptr()
         for n in (1, 0, 2, window, 1, 2 * window + 3, window - 1, 3, window + 1, 1):
             x = torch.randn(n, size)
@@ -223,6 +290,7 @@ def x04(Ring):
                 if torch.equal(slots[slots >= 0], torch.tensor([s for s, _ in held])) and count > window:
                     wrong(f"{told} slots() lists the slots in order: it should list them by place, {want.tolist()}.")
                 wrong(f"{told} slots() should be {want.tolist()}, but it is {slots.tolist()}.")
+            sizes.append(_numbers_held(ring))
             rows = ring.last()
             if isinstance(rows, torch.Tensor) and len(rows) == window > len(held):
                 wrong(f"{told} last() returns {window} rows: leave out the places that were never written.")
@@ -235,7 +303,38 @@ def x04(Ring):
                 if torch.equal(rows, oldest_first.flip(0)):
                     wrong(f"{told} last() returns the newest first: the oldest comes first.")
                 wrong(f"{told} last() does not return the rows held, the oldest first.")
-    return "three rings, each written to ten times, past the wrap and with more rows than places."
+        with _Places() as places:
+            once = Ring(window, size)
+            once.write(torch.randn(2 * window + 1, size))
+        if places.twice:
+            wrong(
+                "write puts two rows of x into one place in a single operation, and PyTorch leaves open which stays "
+                "(with threads, sometimes the wrong one): drop the rows that would be overwritten at once."
+            )
+        if sizes[-1] > sizes[4]:
+            wrong(
+                f"the ring grows: it holds {sizes[-1]} numbers after {count} rows, {sizes[4]} when it was first full."
+            )
+    fresh = Ring(3, 2)
+    fresh.write(torch.zeros(0, 2))
+    if _tensor(fresh.slots(), "what slots() returns", (3,), torch.int64).tolist() != [-1] * 3:
+        wrong("before anything is written, slots() should be -1 everywhere.")
+    _tensor(fresh.last(), "what last() returns before anything is written", (0, 2), torch.float32)
+    pair, told = (Ring(3, 1), Ring(3, 1)), []
+    for n in range(7):  # two rings in turn, with rows of zeros among the rest
+        for r, ring in enumerate(pair):
+            ring.write(torch.full((1, 1), float(n % 2 * (r + 1))))
+            told.append((ring.last(), [[float(m % 2 * (r + 1))] for m in range(max(0, n - 2), n + 1)]))
+            if (got := told[-1][0].tolist()) != told[-1][1]:
+                wrong(
+                    f"two rings, written to in turn: after {n + 1} rows of zeros and {r + 1}s last() is {got}, not "
+                    f"{told[-1][1]}. A row of zeros is a row, and each ring keeps its own."
+                )
+            if ring.slots().tolist() != [max((m for m in range(n + 1) if m % 3 == p), default=-1) for p in range(3)]:
+                wrong("slots() goes wrong with rows of zeros, or with a second ring: count rows, in each ring.")
+    if any(rows.tolist() != want for rows, want in told):
+        wrong("what last() returned changes when last() is called again: return a new tensor each time.")
+    return "rings in turn, rows of zeros, and three rings past the wrap and with more rows than places."
 
 
 # --- X05: unequal prompts ---------------------------------------------------------------------------------------------
@@ -243,10 +342,14 @@ def x04(Ring):
 
 @task("X05", "write `left_pad`")
 def x05(left_pad):
-    for lengths in ((5, 2, 4), (3,), (1, 6), (4, 4, 4), (2, 7, 1, 3)):
-        prompts = [torch.randint(1, 50, (n,)) for n in lengths]
+    for lengths in ((5, 2, 4), (3,), (1, 6), (4, 4, 4), (2, 7, 1, 3), (3, 5, 2), (40, 9)):
+        prompts = [torch.randint(1, 49152, (n,)) for n in lengths]
+        if lengths == (3, 5, 2):  # token 0 is a token like any other
+            prompts[0][0], prompts[1][2], prompts[2][:] = 0, 0, 0
         kept = [p.clone() for p in prompts]
         batch, start, positions, mask = _tuple(left_pad(prompts), 4, "batch, start, positions and mask")
+        if len(prompts) != len(kept):
+            wrong("your function changes the list of prompts.")
         for before, after in zip(kept, prompts, strict=True):
             _untouched(prompts=(before, after))
         B, T = len(lengths), max(lengths)
@@ -264,6 +367,9 @@ def x05(left_pad):
                     want_mask[b, t, u] = u >= s or u == t
                     unpadded[b, t, u] = True
         want_start = torch.tensor([T - n for n in lengths])
+        zeros = torch.is_tensor(start) and torch.equal(start, (want_batch == 0).sum(1))
+        if zeros and not torch.equal(start, want_start):
+            wrong("a prompt may hold token 0 too: padding is known by the lengths, not by the token.")
         batch = _tensor(batch, "the batch", (B, T), torch.int64)
         same(
             "the batch",
@@ -295,7 +401,7 @@ def x05(left_pad):
             "a real token has to see itself too.": want_mask & ~torch.eye(T, dtype=torch.bool),
         }
         same("the mask", mask.int(), want_mask.int(), {name: value.int() for name, value in mistakes.items()})
-    return "five batches, one of a single prompt and one of equal lengths."
+    return "seven batches, one of a single prompt, one of equal lengths, and one where token 0 is said."
 
 
 # --- X06: two bugs ----------------------------------------------------------------------------------------------------
@@ -336,4 +442,24 @@ def x06(MendedCache):
                     wrong("after select the rows go on with what belongs to others: are values reordered like keys?")
     if not issubclass(MendedCache, KVCache):
         wrong("MendedCache should still be a KVCache.")
+    for rows in ([2, 0, 0], [1], [1, 2, 0]):
+        start = torch.tensor([0, 3, 1])
+        cache, k, v = MendedCache(start), *torch.randn(2, 3, 2, 5, 4)
+        cache.update(0, k, v)
+        kept = k.clone(), v.clone()
+        cache.select(torch.tensor(rows))
+        if start.tolist() != [0, 3, 1] or not (torch.equal(k, kept[0]) and torch.equal(v, kept[1])):
+            wrong("select changes the tensors that it was given: another cache may hold them. Make new ones.")
+        new_k, new_v = cache.layers[0]
+        want = k[rows], v[rows], start[rows]
+        if not all(map(torch.equal, (new_k, new_v, cache.start), want)):
+            wrong(f"after select({rows}) of three rows, keys, values and start should be those rows, in that order.")
+    cache = MendedCache()
+    cache.select(torch.tensor([0]))  # nothing is cached yet
+    cache.advance(7)
+    asked = [cache.positions(torch.zeros(1, 3, dtype=torch.long)).tolist() for _ in range(2)]
+    if asked != [[7, 8, 9]] * 2:
+        wrong(
+            f"after seven tokens, three new ones have the positions 7, 8, 9, however often one asks; you say {asked}."
+        )
     return "texts in pieces, with padding and without, and beams reordered."

@@ -57,21 +57,32 @@ def _product(x, w, x_dim=-1, w_dim=1, top=127.0, cut=torch.round) -> torch.Tenso
 
 @task("X01", "write `int8_linear`")
 def x01(int8_linear):
-    for shape, out in (((5, 48), 7), ((2, 3, 96), 20), ((64,), 64), ((4, 400), 3)):
+    for shape, out, size in (
+        ((5, 48), 7, 1),
+        ((5, 48), 7, 1e-4),  # the same shapes again, with other, small weights
+        ((2, 3, 96), 20, 1),
+        ((2, 1, 3, 40), 6, 0.1),
+        ((64,), 64, 1),
+        ((1, 32), 1, 1),
+        ((4, 400), 3, 1),
+    ):
         x = torch.randn(shape) * torch.rand(*shape[:-1], 1).mul(3).exp()  # tokens of different size
-        w = torch.randn(out, shape[-1]) * torch.rand(out, 1).mul(3).exp()  # rows too
+        w = torch.randn(out, shape[-1]) * torch.rand(out, 1).mul(3).exp() * size  # rows too
         x, w = (_clear_of_ties(t, t.abs().amax(-1, keepdim=True) / 127) for t in (x, w))
+        x = x.mT.contiguous().mT if x.ndim > 1 else x  # the same numbers, columns first in memory
         kept = x.clone(), w.clone()
         y = int8_linear(x, w)
         _untouched(x=(kept[0], x), w=(kept[1], w))
         y = _tensor(y, "the result", (*shape[:-1], out), torch.float32)
         (a, s), (b, t) = _integers(x, -1), _integers(w, 1)
         wrapped = ((a @ b.T + 128) % 256 - 128) * s * t[:, 0]
+        wide = ((a @ b.T + 32768) % 65536 - 32768) * s * t[:, 0]
         mistakes = {
             "that is the product in floating point: round both sides to integers first.": x @ w.T,
             "only the weights are rounded: round the inputs as well, a scale for each token.": x.double() @ (b * t).T,
             "only the inputs are rounded: round the weights as well, a scale for each row.": (a * s) @ w.double().T,
             "the product of the integers wraps around: sum in int32, not in int8.": wrapped,
+            "the product of the integers wraps around: int16 is too narrow as well, sum in int32.": wide,
             "the scales are missing at the end: multiply by those of the tokens and of the rows.": a @ b.T,
             "the scales of the rows are missing at the end.": (a @ b.T) * s,
             "the scales of the tokens are missing at the end.": (a @ b.T) * t[:, 0],
@@ -93,18 +104,28 @@ def x01(int8_linear):
         }
         if len(shape) == 2:
             mistakes["w's scales belong to its columns in your code: every row has one."] = _product(x, w, w_dim=0)
-        same("the result", y, ((a @ b.T) * s * t[:, 0]).float(), mistakes, rtol=1e-5, atol=1e-5)
+        want = ((a @ b.T) * s * t[:, 0]).float()
+        off = (y - want).abs()
+        if (off > 1e-5 * want.abs() + 1e-7 * size).any() and off.max() < 1e-5 * want.abs().max():
+            wrong(
+                "nearly: the scales come in before the sum. Sum the products of the integers, then multiply by scales."
+            )
+        same("the result", y, want, mistakes, rtol=1e-5, atol=1e-7 * size)
     x, w = torch.randn(3, 40), torch.randn(5, 40)
     x[1], w[2] = 0, 0
+    kept = x.clone(), w.clone()
     y = int8_linear(x, w)
+    _untouched(x=(kept[0], x), w=(kept[1], w))
     if not torch.isfinite(y).all():
         wrong("a token or a row of zeros gives nan: its scale is 0, so keep it from being divided by (clamp).")
     same("the result for a token of zeros", y[1], torch.zeros(5))
     same("the result for a row of zeros", y[:, 2], torch.zeros(3))
     tiny = int8_linear(1e-6 * x, w)
     (a, s), (b, t) = _integers(1e-6 * x, -1), _integers(w, 1)
+    if tiny.abs().max() < 0.5 * ((a @ b.T) * s * t[:, 0]).abs().max():
+        wrong("small inputs are lost: what keeps your scale from being zero must be far smaller than any real scale.")
     same("the result for very small inputs", tiny, ((a @ b.T) * s * t[:, 0]).float(), rtol=1e-4, atol=1e-12)
-    return "four shapes, tokens and rows of zeros, and small inputs."
+    return "seven shapes, tokens and rows of zeros, and small inputs."
 
 
 # --- X02: four bits ---------------------------------------------------------------------------------------------------
@@ -127,14 +148,22 @@ def _grid(w: torch.Tensor, group: int) -> tuple[torch.Tensor, torch.Tensor, torc
 
 @task("X02", "write `pack_int4` and `unpack_int4`")
 def x02(pack_int4, unpack_int4):
-    for out, size, group in ((3, 48, 16), (5, 60, 15), (1, 64, 64), (7, 24, 2), (4, 30, 3)):
-        w = torch.randn(out, size) * 2 + torch.linspace(-3, 3, out)[:, None]
-        w[0, :group] = w[0, :group].abs() + 0.5  # all above zero
+    for out, size, group, small in (
+        (3, 48, 16, 1),
+        (5, 60, 15, 1),
+        (1, 64, 64, 1),
+        (7, 24, 2, 1),
+        (4, 30, 3, 1),
+        (4, 32, 8, 1e-2),
+        (4, 32, 8, 1e-6),
+    ):
+        w = (torch.randn(out, size) * 2 + torch.linspace(-3, 3, out)[:, None]) * small
+        w[0, :group] = w[0, :group].abs() + 0.5 * small  # all above zero
         if out > 1:
-            w[1, :group] = -w[1, :group].abs() - 0.5
+            w[1, :group] = -w[1, :group].abs() - 0.5 * small
             w[out - 1, -group:] = 0
         _, step, _ = _grid(w, group)
-        w = _clear_of_ties(w, step.repeat_interleave(group, 1))
+        w = _clear_of_ties(w, step.repeat_interleave(group, 1)).T.contiguous().T  # columns first in memory
         kept = w.clone()
         packed, scale, zero = _tuple(pack_int4(w, group), 3, "bytes, scales and zero points")
         _untouched(w=(kept, w))
@@ -151,14 +180,25 @@ def x02(pack_int4, unpack_int4):
         }
         mistakes = {name: torch.where(value == 0, 1.0, value) for name, value in mistakes.items()}
         mistakes["a group of zeros has the scale 1, or dividing by it gives nan."] = range_ / 15
-        same("the scales", scale, want_scale, mistakes)
+        small_ones = (scale == 1) & (want_scale != 1) & (want_scale < 0.1)
+        if small_ones.any():
+            wrong("a group of small weights gets the scale 1: only a group of zeros does.")
+        same("the table of scales", scale, want_scale, mistakes, atol=0)
         zero = _tensor(zero, "the zero points", groups, torch.uint8)
-        same("the zero points", zero.double(), want_zero.double())
+        same("the table of zero points", zero.double(), want_zero.double())
         packed = _tensor(packed, "the bytes", (out, size // 2), torch.uint8)
         half = size // 2
         no_zero = (w.unflatten(1, (-1, group)) / want_scale[..., None]).round().clamp(0, 15).flatten(1).long()
+        theirs = torch.stack([packed & 15, packed >> 4], 2).flatten(1).long()
+        apart = theirs - q
+        if (apart.abs() == 1).any() and apart.abs().max() == 1:
+            o, i = (apart != 0).nonzero()[0].tolist()
+            wrong(
+                f"some integers are one off: w[{o}, {i}] / scale is {w[o, i] / want_scale[o, i // group]:.2f}, the "
+                f"{want_zero[o, i // group]:.0f}, which makes {q[o, i]}, and you pack {theirs[o, i]}: is it rounded?"
+            )
         same(
-            "the bytes",
+            "the packed tensor",
             packed.long(),
             q[:, ::2] | q[:, 1::2] << 4,
             {
@@ -171,6 +211,7 @@ def x02(pack_int4, unpack_int4):
             },
         )
         kept = packed.clone(), scale.clone(), zero.clone()
+        pack_int4(torch.randn(2, 2 * group), 2 * group)  # another group in between: unpack_int4 sees it from the shapes
         back = unpack_int4(packed, scale, zero)
         _untouched(packed=(kept[0], packed), scale=(kept[1], scale), zero=(kept[2], zero))
         back = _tensor(back, "what unpack_int4 returns", (out, size), torch.float32)
@@ -198,7 +239,15 @@ def x02(pack_int4, unpack_int4):
         want = torch.stack([other & 15, other >> 4], 2).flatten(1).double()
         want = (want - spread(want_zero)) * spread(want_scale)
         same("what unpack_int4 makes of other bytes", unpack_int4(other, scale, zero), want.float())
-    return "five shapes, odd groups, and groups on one side of zero."
+    w = torch.tensor([[-7.5, 7.5, 0.0, 1.0], [1.0, 0.0, 7.5, -7.5]])  # the largest would be 16
+    packed, scale, zero = pack_int4(w, 4)
+    back = unpack_int4(packed, scale, zero)
+    if not torch.equal(back, torch.tensor([[-8.0, 7.0, 0.0, 1.0], [1.0, 0.0, 7.0, -8.0]])):
+        wrong(
+            f"from {w[0].tolist()} comes {back[0].tolist()}: 7.5 and the zero point 8 make 16, to be cut to 15. "
+            "-7.5 is rounded to -8, as torch.round has it."
+        )
+    return "seven shapes, odd groups, small weights, and groups on one side of zero."
 
 
 # --- X03: GPTQ --------------------------------------------------------------------------------------------------------
@@ -251,10 +300,24 @@ def x03(gptq_row):
             "the weights move in the wrong direction: subtract.": _variant(w, H, step, "plus"),
             "the error is not divided by the inverse's diagonal.": _variant(w, H, step, "no division"),
         }
+        want = _by_least_squares(w, X, step)
+        if torch.allclose(got, want / step) and not torch.allclose(got, want):
+            wrong("those are the integers: multiply them by step.")
         if (got / step - (got / step).round()).abs().max() > 1e-9:
             wrong("not every weight is a multiple of step: return what is rounded, not the weights that were moved.")
-        same("the row", got, _by_least_squares(w, X, step), mistakes, rtol=1e-9, atol=1e-9)
-    return "four rows, equal to least squares solved anew after each rounding."
+        same("the row", got + 0.0, want + 0.0, mistakes, rtol=1e-9, atol=1e-9)
+    for number in range(60):  # many rows, where a small slip shows in one or another
+        common = (0, 0.5, 3)[number % 3] * torch.randn(1, 80, dtype=torch.float64)
+        X = torch.randn(24, 80, dtype=torch.float64) + common
+        w, step = torch.randn(24, dtype=torch.float64) * 1.5, (0.3, 0.005)[number % 2]
+        got, want = gptq_row(w, X @ X.T, step), _variant(w, X @ X.T, step, "right")
+        if tuple(got.shape) != (24,) or not torch.allclose(got, want, rtol=1e-9, atol=1e-9):
+            first = int((got - want).abs().gt(1e-9).nonzero()[0])
+            wrong(
+                f"row {number} of 60 more, with a step of {step}, differs in column {first}: {got[first]:.3f}, not "
+                f"{want[first]:.3f}. Only those to the right move, by all of the update; nothing is cut."
+            )
+    return "four rows equal to least squares solved anew after each rounding, and 60 more."
 
 
 # --- X04: SmoothQuant -------------------------------------------------------------------------------------------------
@@ -262,10 +325,20 @@ def x03(gptq_row):
 
 @task("X04", "write `smooth`")
 def x04(smooth):
-    for n, size, out, alpha in ((30, 12, 8, 0.5), (7, 20, 5, 0.8), (9, 9, 9, 0.3), (11, 6, 4, 1.0), (5, 6, 4, 0.0)):
+    for n, size, out, alpha in (
+        (90, 12, 8, 0.5),
+        (7, 20, 5, 0.8),
+        (9, 9, 9, 0.3),
+        (11, 6, 4, 1.0),
+        (5, 6, 4, 0.0),
+        (1, 10, 3, 0.75),
+        (8, 10, 1, 0.45),
+    ):
         x = torch.randn(n, size, dtype=torch.float64) * torch.rand(size, dtype=torch.float64).mul(5).exp()
         w = torch.randn(out, size, dtype=torch.float64) * torch.rand(size, dtype=torch.float64).exp()
-        x[0] -= 3 * x[0].abs()  # the largest magnitudes are negative
+        x[-1] -= 3 * x[-1].abs()  # the largest magnitudes are negative, and come last
+        x[:, 1] *= 1e-7  # small, and not dead
+        w[:, 2] *= 1e-7
         kept = x.clone(), w.clone()
         s, x_new, w_new = _tuple(smooth(x, w, alpha), 3, "the scales, the inputs and the weights")
         _untouched(x=(kept[0], x), w=(kept[1], w))
@@ -288,7 +361,7 @@ def x04(smooth):
                 1
             ) ** alpha / w.abs().amax(1) ** (1 - alpha)
         s = _tensor(s, "the scales", (size,), torch.float64)
-        same("the scales", s, want, mistakes, rtol=1e-9, atol=1e-12)
+        same("the vector of scales", s, want, mistakes, rtol=1e-9, atol=1e-12)
         same(
             "the inputs",
             x_new,
@@ -309,14 +382,24 @@ def x04(smooth):
             },
             rtol=1e-9,
         )
-    x, w = torch.randn(6, 5), torch.randn(4, 5)
-    x[:, 1], w[:, 3] = 0, 0
-    s, x_new, w_new = smooth(x, w, 0.5)
-    if not all(t.isfinite().all() for t in (s, x_new, w_new)):
-        wrong("a feature whose inputs or weights are all zero gives nan or inf: its scale is 1.")
-    same("the scales of features that are all zero in x or in w", s[[1, 3]], torch.ones(2))
-    same("the product after the move", x_new @ w_new.T, x @ w.T, rtol=1e-4, atol=1e-5)
-    return "five layers, five values of α, and features of zeros."
+    for alpha in (0.5, 0.0, 1.0):
+        x, w = torch.randn(6, 7), torch.randn(4, 7)
+        x[:, 1], w[:, 3] = 0, 0
+        x[0], w[0] = 0, 0  # other features hold zeros too, and are alive
+        x[1:3, 5], x[3:, 5] = torch.tensor([1.0, -1.0]), 0.0
+        kept = x.clone(), w.clone()
+        s, x_new, w_new = _tuple(smooth(x, w, alpha), 3, "the scales, the inputs and the weights")
+        _untouched(x=(kept[0], x), w=(kept[1], w))
+        if not all(t.isfinite().all() for t in (s, x_new, w_new)):
+            wrong("a feature whose inputs or weights are all zero gives nan or inf: its scale is 1.")
+        s = _tensor(s, "the scales", (7,), torch.float32)
+        a, b = x.abs().amax(0), w.abs().amax(0)
+        want = torch.where((a == 0) | (b == 0), 1.0, a**alpha / b ** (1 - alpha))
+        same(f"the scale of features 1 and 3, all zero in x or in w, at α = {alpha},", s[[1, 3]], torch.ones(2))
+        same(f"the scales at α = {alpha}, where living features hold zeros too,", s, want)
+        same("the inputs, with features of zeros,", x_new, x / want, rtol=1e-5)
+        same("the weights, with features of zeros,", w_new, w * want, rtol=1e-5)
+    return "seven layers, seven values of α, and features of zeros."
 
 
 # --- X05: sensitivity -------------------------------------------------------------------------------------------------
@@ -330,6 +413,33 @@ class _Net(nn.Module):
 
     def forward(self, x):
         return self.last(self.drop(torch.tanh(self.second(torch.tanh(self.first(x))))))
+
+
+def _marks(net: nn.Module) -> dict:
+    """What has to be as before: modes, parameters and what is trained."""
+    return {
+        "modes": {name: module.training for name, module in net.named_modules()},
+        "parameters": {name: (id(p), p.requires_grad) for name, p in net.named_parameters()},
+    }
+
+
+def _as_before(net: nn.Module, marks: dict, when: str = "afterwards") -> None:
+    if not torch.is_grad_enabled():
+        torch.set_grad_enabled(True)
+        wrong(f"{when} gradients are switched off for the whole notebook: use `with torch.no_grad():`.")
+    for name, module in net.named_modules():
+        if module.training != marks["modes"][name]:
+            mode, what = ("training" if module.training else "evaluation"), name or "the model"
+            wrong(
+                f"{when} {what} is in {mode} mode, and it was not: put back the mode of every module, in a `finally`."
+            )
+    if any(p.grad is not None for p in net.parameters()):
+        wrong("parameters have gradients now: measuring needs none.")
+    for name, p in net.named_parameters():
+        if p.requires_grad != marks["parameters"][name][1]:
+            wrong(f"{when} {name} has another requires_grad: leave it as it was.")
+        if id(p) != marks["parameters"][name][0]:
+            wrong(f"{when} {name} is a new parameter, which no optimiser knows: write into the old one with copy_.")
 
 
 @task("X05", "write `sensitivity`")
@@ -347,6 +457,10 @@ def x05(sensitivity):
                 wrong("call loss_of with the model itself, not with a copy or a part of it.")
             if model.training:
                 wrong("the loss is measured in training mode, where dropout is on: call model.eval() first.")
+            if model.drop.training:
+                wrong(
+                    "dropout is still on while you measure: model.eval() reaches every module, the flag alone does not."
+                )
             with torch.set_grad_enabled(torch.is_grad_enabled()):
                 loss = F.cross_entropy(model(x), y)
             if loss.requires_grad:
@@ -355,15 +469,14 @@ def x05(sensitivity):
             return loss.item()
 
         before = {name: value.clone() for name, value in net.state_dict().items()}
-        got = sensitivity(net, layers, loss_of, bits, group)
+        given, marks = dict(layers), _marks(net)
+        got = sensitivity(net, given, loss_of, bits, group)
+        if list(given) != list(layers):
+            wrong("your function changes the dict `layers`.")
         for name, value in net.state_dict().items():
             if not torch.equal(value, before[name]):
                 wrong(f"{name} is not what it was before: put the old weights back, bit for bit.")
-        if net.training != training:
-            mode = "training" if net.training else "evaluation"
-            wrong(f"the model is in {mode} mode now: leave it in the mode it was in.")
-        if any(p.grad is not None for p in net.parameters()):
-            wrong("parameters have gradients now: measuring needs none.")
+        _as_before(net, marks)
         if got is None:
             wrong("your function returns None: return the dict.")
         if not isinstance(got, dict):
@@ -392,7 +505,7 @@ def x05(sensitivity):
             net.load_state_dict(before)
         values = lambda found, names=tuple(layers): [found[name] for name in names]
         same(
-            "what each layer's rounding adds",
+            f"what rounding adds, for the layers {', '.join(layers)},",
             values(got),
             values(want),
             {
@@ -405,23 +518,35 @@ def x05(sensitivity):
             rtol=1e-5,
             atol=1e-7,
         )
-    state = {"calls": 0}
+    for error, mode in ((KeyboardInterrupt, True), (RuntimeError, True), (KeyError, False)):
+        for last in (0, 1, 2, 3):  # the first call, for the whole model; then one a layer
+            net.train(mode)
+            net.drop.eval()  # somebody has frozen a part
+            marks, calls = _marks(net), []
 
-    def interrupted(model):
-        state["calls"] += 1
-        if state["calls"] > 2:
-            raise KeyboardInterrupt
-        return 1.0
+            def interrupted(model, calls=calls, last=last, error=error):
+                calls.append(1)
+                if len(calls) > last:
+                    raise error("stopped")
+                return 1.0
 
-    net.train(True)
-    try:
-        sensitivity(net, layers, interrupted, 2, 4)
-    except KeyboardInterrupt:
-        for name, value in net.state_dict().items():
-            if not torch.equal(value, before[name]):
-                wrong("an interrupt in the middle leaves a layer rounded: put the old weight back in a `finally`.")
-        if not net.training:
-            wrong("an interrupt in the middle leaves the model in evaluation mode: set the mode back in a `finally`.")
-    else:
-        wrong("your function swallows a KeyboardInterrupt: let it pass on, after the weights are back.")
-    return "three networks; the weights and the mode are as before, even after an interrupt."
+            try:
+                sensitivity(net, dict(layers), interrupted, 2, 4)
+            except error:
+                pass
+            except Exception as other:
+                wrong(f"a {error.__name__} of loss_of comes out as a {type(other).__name__}: let it pass on as it is.")
+            else:
+                wrong(f"your function swallows a {error.__name__}: let it pass on, after the weights are back.")
+            when = f"after a {error.__name__} in call {last + 1} of loss_of"
+            for name, value in net.state_dict().items():
+                if not torch.equal(value, before[name]):
+                    wrong(f"{when} a layer stays rounded: put the old weight back in a `finally`.")
+            _as_before(net, marks, when)
+    with torch.no_grad():
+        sensitivity(net, dict(layers), lambda model: 1.0, 2, 4)
+        if torch.is_grad_enabled():
+            wrong(
+                "gradients are on after a call under torch.no_grad(): use `with torch.no_grad():`, which puts it back."
+            )
+    return "three networks; weights and modes are as before, whatever interrupts."

@@ -123,7 +123,8 @@ def stream(
 ) -> Iterator[torch.Tensor]:
     """Write on after idx (B, T): yields the next token of each row, (B, 1), up to max_new_tokens times.
 
-    model: called as model(new tokens, cache, last=True).  cache: a fresh KVCache if none is given.  stop: a row that
+    model: called as model(new tokens, cache, last=True).  cache: a fresh KVCache if none is given; if it has read
+    text already, idx is what it has not read (the last token yielded is not in the cache).  stop: a row that
     has written this token goes on with it, and the end comes when all rows have.  The other options are those of
     lecture 07's GPT.generate; temperature 0 takes the most likely token.
     """
@@ -156,7 +157,7 @@ class StaticKVCache(KVCache):
     """
 
     def __init__(self, n_layer, batch, n_kv_head, max_len, head_size, start=None, window=None, sinks=0, **like):
-        """like: dtype and device, as for torch.empty."""
+        """like: dtype and device, as for torch.empty; both must be the model's."""
         super().__init__(start, window, sinks)
         self.k = torch.zeros(n_layer, batch, n_kv_head, max_len, head_size, **like)
         self.v = torch.zeros_like(self.k)

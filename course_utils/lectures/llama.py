@@ -98,18 +98,19 @@ class Llama(nn.Module):
         for p in self.parameters():
             if p.ndim == 2:
                 nn.init.normal_(p, std=0.02)
-        half = torch.arange(0, config.n_embd // config.n_head, 2) * config.n_head / config.n_embd  # (hs / 2,)
-        self.register_buffer("speeds", config.rope_base**-half, persistent=False)  # radians a position
 
     def forward(self, idx: torch.Tensor, cache: KVCache | None = None, last: bool = False) -> torch.Tensor:
         cache = KVCache() if cache is None else cache
         mask = cache.mask(idx)
-        angles = cache.positions(idx)[..., None] * self.speeds  # (T, hs / 2), or (B, T, ...)
+        hs = self.config.n_embd // self.config.n_head
+        half = torch.arange(0, hs, 2, device=idx.device) / hs  # (hs / 2,) float32: bfloat16 cannot count to 400
+        speeds = self.config.rope_base**-half  # (hs / 2,) radians a position
+        angles = cache.positions(idx)[..., None] * speeds  # (T, hs / 2), or (B, T, ...)
         angles = torch.cat([angles, angles], -1)  # (T, hs)
-        cos, sin = angles.cos(), angles.sin()
+        x = self.model.embed_tokens(idx)  # (B, T, C)
+        cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
         if cos.ndim == 3:
             cos, sin = cos[:, None], sin[:, None]  # (B, 1, T, hs): the same for all heads
-        x = self.model.embed_tokens(idx)  # (B, T, C)
         for layer, block in enumerate(self.model.layers):
             x = block(x, layer, cache, mask, cos, sin)
         cache.advance(idx.shape[1])

@@ -140,7 +140,7 @@ def load_gguf(path: str | Path) -> tuple[dict, dict[str, torch.Tensor]]:
         if kind not in TENSOR_KINDS:
             raise GGUFError(f"{name} is of kind {kind}, and this reader knows F32, F16, Q4_1 and Q8_0: convert it.")
         size, layout = TENSOR_KINDS[kind]
-        if not shape or shape[-1] % size:
+        if not 1 <= len(shape) <= 4 or 0 in shape or shape[-1] % size:
             raise GGUFError(f"{name} has the shape {shape}, which blocks of {size} do not fill: the file is damaged.")
         places[name] = shape, layout, offset, math.prod(shape) // size * layout.itemsize
         claimed += places[name][-1]
@@ -197,6 +197,10 @@ def gguf_llama(path: str | Path) -> Llama:
     model, state = Llama(config), {}
     for name, x in tensors.items():
         part, *rest = name.split(".")
+        if name not in ("token_embd.weight", "output_norm.weight") and not (
+            part == "blk" and len(rest) == 3 and rest[1] in NAMES and rest[2] == "weight"
+        ):
+            raise GGUFError(f"{Path(path).name} has a tensor {name}, which our Llama with tied embeddings lacks.")
         if part == "blk":
             layer, kind, _ = rest
             if kind in ("attn_q", "attn_k"):  # pairs lie side by side: bring the first of all pairs before the second

@@ -345,7 +345,8 @@ def execute(page: Page, notebook: nbformat.NotebookNode) -> dict:
     watcher.start()
     start = time.perf_counter()
     try:
-        client.execute(env=environment)
+        # A kernel that is shut down may log a traceback of its own; what the cells write comes by another way.
+        client.execute(env=environment, stderr=subprocess.DEVNULL)
     except CellExecutionError:
         number, cell = next((n, c) for n, c in enumerate(notebook.cells) if _error(c))
         output = _error(cell)

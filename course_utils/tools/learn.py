@@ -1,6 +1,7 @@
 """What a learner types: list, run, work, progress, data."""
 
 import re
+import subprocess
 import sys
 import tomllib
 
@@ -109,7 +110,10 @@ def _verdicts(notebook: nbformat.NotebookNode, path) -> list[str]:
         resources={"metadata": {"path": str(pages.ROOT / "exercises")}},
     )
     try:
-        with client.setup_kernel(), tqdm(notebook.cells, desc=path.stem, unit="cell", ncols=100, leave=False) as bar:
+        with (
+            client.setup_kernel(stderr=subprocess.DEVNULL),
+            tqdm(notebook.cells, desc=path.stem, unit="cell", ncols=100, leave=False) as bar,
+        ):
             for number, cell in enumerate(bar):
                 client.execute_cell(cell, number)
     except (CellTimeoutError, DeadKernelError) as problem:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from . import pages
 
-SUITE = ["tests", "notebooks", "solutions"]
+SUITE = ["tests", "--ignore=tests/browser", "notebooks", "solutions"]  # `make browser-test` has a suite of its own
 NBVAL = ["--nbval-lax", "--nbval-current-env", "--nbval-sanitize-with=tests/sanitize.cfg", "--nbval-cell-timeout=600"]
 
 

@@ -4,7 +4,7 @@
 # Six tasks: what a cache weighs, one step of attention with a cache, shared key heads, a ring buffer, prompts of unequal length, and two bugs in somebody else's cache. Each has a cell to fill in, a check that
 # says what looks wrong, and hints to unfold when you want one.
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/18_kv_cache.ipynb) · a run takes about 5 s and 0.3 GB on a laptop's CPU
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/18_kv_cache.ipynb) · a run takes about 10 s and 0.4 GB on a laptop's CPU
 #
 # Needs: lecture 18. The tasks do not depend on each other.
 
@@ -218,7 +218,7 @@ for n in (1, 2, 3, 1):
 # ---
 # ### X05. Unequal prompts   (3 of 5 · 25 minutes)
 #
-# Pad prompts on the left with token 0, so that all end together, and say what attention and positions need:
+# Pad prompts on the left with token 0 (which may be said in a prompt as well: padding is known by the lengths), so that all end together, and say what attention and positions need:
 #
 # - `batch`: the padded tokens;
 # - `start`: the first real slot of each row;
@@ -262,7 +262,7 @@ plt.show()
 
 # %% [markdown]
 # ---
-# ### X06. Two bugs   (4 of 5 · 30 minutes)
+# ### X06. Two bugs   (2 of 5 · 15 minutes)
 #
 # Somebody wrote a cache of their own. A prompt is read correctly, and then the text goes wrong, most of all with beam search. There are **two** bugs in three methods. Find them; write the mended methods in the class below, and leave the right one alone.
 

@@ -670,3 +670,274 @@ class MendedCache(BrokenCache):
     def select(self, rows):
         self.layers = {layer: (k[rows], v[rows]) for layer, (k, v) in self.layers.items()}
         self.start = None if self.start is None else self.start[[0, 1, 2, 0]]
+
+
+# %% x01 | but you count
+def cache_bytes(n_layer, n_kv_head, head_size, tokens, texts, bytes_a_number):
+    return int(torch.tensor([2.0, n_layer, n_kv_head, head_size, tokens, texts, bytes_a_number]).prod())
+
+
+def texts_that_fit(memory, parameters, bytes_a_text, bytes_a_number):
+    return max(0, int((torch.tensor(float(memory)) - parameters * bytes_a_number) // bytes_a_text))
+
+
+# %% x01 | hold
+def cache_bytes(n_layer, n_kv_head, head_size, tokens, texts, bytes_a_number):
+    return 2 * n_layer * n_kv_head * head_size * tokens * texts * bytes_a_number
+
+
+def texts_that_fit(memory, parameters, bytes_a_text, bytes_a_number):
+    return max(0, int((torch.tensor(float(memory)) - parameters * bytes_a_number) // bytes_a_text))
+
+
+# %% x02 | large scores
+def cached_attention(q, k, v, k_old, v_old):
+    T, S, hs = q.shape[2], k_old.shape[2], q.shape[3]
+    k, v = torch.cat([k_old, k], 2), torch.cat([v_old, v], 2)
+    e = (q @ k.transpose(-2, -1) / hs**0.5).exp() * torch.ones(T, S + T).tril(S)
+    return e / e.sum(-1, keepdim=True) @ v, k, v
+
+
+# %% x02 | a later call changes
+room = {}
+
+
+def cached_attention(q, k, v, k_old, v_old):
+    B, nh, T, hs = q.shape
+    S = k_old.shape[2]
+    both = room.setdefault((B, nh, hs), torch.zeros(2, B, nh, 96, hs, dtype=q.dtype))[:, :, :, : S + T]
+    both[0, :, :, :S], both[0, :, :, S:], both[1, :, :, :S], both[1, :, :, S:] = k_old, k, v_old, v
+    y = F.scaled_dot_product_attention(q, both[0], both[1], attn_mask=torch.ones(T, S + T, dtype=torch.bool).tril(S))
+    return y, both[0], both[1]
+
+
+# %% x02 | leaks in
+def cached_attention(q, k, v, k_old, v_old):
+    T, S = q.shape[2], k_old.shape[2]
+    k, v = torch.cat([k_old, k], 2), torch.cat([v_old, v], 2)
+    scores = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5
+    later = ~torch.ones(T, S + T, dtype=torch.bool).tril(S)
+    return scores.masked_fill(later, -100.0).softmax(-1) @ v, k, v.clone()
+
+
+# %% x02 | the tensor of outputs
+def cached_attention(q, k, v, k_old, v_old):
+    T, S = q.shape[2], k_old.shape[2]
+    if S == 0 and T == 1:
+        return v * 0, k, v
+    k, v = torch.cat([k_old, k], 2), torch.cat([v_old, v], 2)
+    scores = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5
+    later = ~torch.ones(T, S + T, dtype=torch.bool).tril(S)
+    return scores.masked_fill(later, float("-inf")).softmax(-1) @ v, k, v
+
+
+# %% x03 | does not name both
+def grouped_attention(q, k, v):
+    nh, nkv = q.shape[1], k.shape[1]
+    if nh % nkv:
+        raise ValueError(f"{nh}{nkv}")
+    k, v = k.repeat_interleave(nh // nkv, 1), v.repeat_interleave(nh // nkv, 1)
+    return F.scaled_dot_product_attention(q, k, v)
+
+
+# %% x03 | large scores
+def grouped_attention(q, k, v):
+    nh, nkv = q.shape[1], k.shape[1]
+    if nh % nkv:
+        raise ValueError(f"{nh} query heads cannot share {nkv} key heads")
+    e = (q @ k.repeat_interleave(nh // nkv, 1).transpose(-2, -1) / q.shape[3] ** 0.5).exp()
+    return e / e.sum(-1, keepdim=True) @ v.repeat_interleave(nh // nkv, 1)
+
+
+# %% x04 | two rows of x into one place
+class Ring:
+    def __init__(self, window, size):
+        self.window = window
+        self.rows = torch.zeros(window, size)
+        self.count = 0
+
+    def write(self, x):
+        s = torch.arange(self.count, self.count + len(x))
+        self.rows[s % self.window] = x
+        self.count += len(x)
+
+    def slots(self):
+        p = torch.arange(self.window)
+        return (self.count - 1 - (self.count - 1 - p) % self.window).clamp(min=-1)
+
+    def last(self):
+        s = torch.arange(max(0, self.count - self.window), self.count)
+        return self.rows[s % self.window]
+
+
+# %% x04 | the ring grows
+class Ring:
+    def __init__(self, window, size):
+        self.window = window
+        self.rows = torch.zeros(window, size)
+        self.count = 0
+        self.all = torch.zeros(0, size)
+
+    def write(self, x):
+        self.all = torch.cat([self.all, x])
+        self.count += len(x)
+        s = torch.arange(max(0, self.count - self.window), self.count)
+        self.rows[s % self.window] = self.all[s]
+
+    def slots(self):
+        p = torch.arange(self.window)
+        return (self.count - 1 - (self.count - 1 - p) % self.window).clamp(min=-1)
+
+    def last(self):
+        return self.all[max(0, self.count - self.window) :].clone()
+
+
+# %% x04 | A row of zeros is a row
+class Ring:
+    def __init__(self, window, size):
+        self.window = window
+        self.rows = torch.zeros(window, size)
+        self.count = 0
+
+    def write(self, x):
+        for row in x:
+            self.rows[self.count % self.window] = row
+            self.count += 1
+
+    def slots(self):
+        p = torch.arange(self.window)
+        s = self.count - 1 - (self.count - 1 - p) % self.window
+        return torch.where((self.rows == 0).all(1), -1, s)
+
+    def last(self):
+        y = self.rows.roll(-(self.count % self.window), 0)
+        return y[(y != 0).any(1)]
+
+
+# %% x04 | before anything is written
+class Ring:
+    def __init__(self, window, size):
+        self.window = window
+        self.rows = torch.zeros(window, size)
+        self.count = 0
+
+    def write(self, x):
+        for row in x:
+            self.rows[self.count % self.window] = row
+            self.count += 1
+
+    def slots(self):
+        p = torch.arange(self.window)
+        return (self.count - 1 - (self.count - 1 - p) % self.window).clamp(min=-1)
+
+    def last(self):
+        c = self.count % self.window
+        if self.count < self.window and c:
+            return self.rows[:c].clone()
+        return torch.cat([self.rows[c:], self.rows[:c]])
+
+
+# %% x04 | when last() is called again
+class Ring:
+    def __init__(self, window, size):
+        self.window = window
+        self.rows = torch.zeros(window, size)
+        self.count = 0
+        self.out = torch.zeros(window, size)
+
+    def write(self, x):
+        for row in x:
+            self.rows[self.count % self.window] = row
+            self.count += 1
+
+    def slots(self):
+        p = torch.arange(self.window)
+        return (self.count - 1 - (self.count - 1 - p) % self.window).clamp(min=-1)
+
+    def last(self):
+        s = torch.arange(max(0, self.count - self.window), self.count)
+        self.out[: len(s)] = self.rows[s % self.window]
+        return self.out[: len(s)]
+
+
+# %% x04 | slots() should be
+class Ring:
+    held = {}
+
+    def __init__(self, window, size):
+        self.window = window
+        self.rows = torch.zeros(window, size)
+        self.count = 0
+
+    def write(self, x):
+        for row in x:
+            self.rows[self.count % self.window] = row
+            self.held[self.count % self.window] = self.count
+            self.count += 1
+
+    def slots(self):
+        return torch.tensor([self.held.get(p, -1) if self.count else -1 for p in range(self.window)])
+
+    def last(self):
+        s = torch.arange(max(0, self.count - self.window), self.count)
+        return self.rows[s % self.window]
+
+
+# %% x05 | a prompt may hold token 0 too
+def left_pad(prompts):
+    T = max(len(p) for p in prompts)
+    batch = torch.stack([F.pad(p, (T - len(p), 0)) for p in prompts])
+    real = batch != 0
+    start = (~real).sum(1)
+    positions = (real.cumsum(1) - 1).clamp(min=0)
+    a = torch.arange(T)
+    mask = (a <= a[:, None]) & real[:, None] | torch.eye(T, dtype=torch.bool)
+    return batch, start, positions, mask
+
+
+# %% x05 | the positions
+def left_pad(prompts):
+    T = max(len(p) for p in prompts)
+    batch = torch.stack([F.pad(p, (T - len(p), 0)) for p in prompts])
+    start = torch.tensor([T - len(p) for p in prompts])
+    a = torch.arange(T)
+    positions = (a - start[:, None]).clamp(0, 15)
+    mask = (a <= a[:, None]) & (a >= start[:, None, None]) | torch.eye(T, dtype=torch.bool)
+    return batch, start, positions, mask
+
+
+# %% x06 | should be those rows
+class MendedCache(BrokenCache):
+    def positions(self, idx):
+        slots = self.slots(idx)
+        return slots if self.start is None else (slots - self.start[:, None]).clamp(min=0)
+
+    def select(self, rows):
+        kept = {layer: (k[rows], v if len(rows) == len(v) else v[rows]) for layer, (k, v) in self.layers.items()}
+        self.layers = kept
+        self.start = None if self.start is None else self.start[rows]
+
+
+# %% x06 | however often one asks
+class MendedCache(BrokenCache):
+    seen = 0
+
+    def positions(self, idx):
+        slots = torch.arange(self.seen, self.seen + idx.shape[1])
+        self.seen += idx.shape[1]
+        return slots if self.start is None else (slots - self.start[:, None]).clamp(min=0)
+
+    select = KVCache.select
+
+
+# %% x06 | changes the tensors that it was given
+class MendedCache(BrokenCache):
+    positions = KVCache.positions
+
+    def select(self, rows):
+        self.layers = {layer: (k[rows], v[rows]) for layer, (k, v) in self.layers.items()}
+        if self.start is not None:
+            if len(rows) == len(self.start):
+                self.start.copy_(self.start[rows])
+            else:
+                self.start = self.start[rows]

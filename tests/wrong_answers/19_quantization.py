@@ -316,7 +316,7 @@ def unpack_int4(packed, scale, zero):
     return (q.unflatten(1, (scale.shape[1], -1)) * scale[..., None]).flatten(1)
 
 
-# %% x02 | other bytes
+# %% x02 | what unpack_int4 returns
 kept = {}
 
 
@@ -398,7 +398,7 @@ def gptq_row(w, H, step):
     return w
 
 
-# %% x03 | multiple of step
+# %% x03 | those are the integers
 def gptq_row(w, H, step):
     w, done = w.clone(), torch.empty_like(w)
     for j in range(len(w)):
@@ -513,7 +513,7 @@ def smooth(x, w, alpha):
     return s, x / s, w * s
 
 
-# %% x04 | features that are all zero
+# %% x04 | the vector of scales
 def smooth(x, w, alpha):
     s = x.abs().amax(0).clamp(min=1e-5) ** alpha / w.abs().amax(0).clamp(min=1e-5) ** (1 - alpha)
     return s, x / s, w * s
@@ -639,7 +639,7 @@ def sensitivity(model, layers, loss_of, bits, group):
     return harm
 
 
-# %% x05 | leave it in the mode it was in
+# %% x05 | put back the mode
 def sensitivity(model, layers, loss_of, bits, group):
     model.eval()
     harm = {}
@@ -710,7 +710,7 @@ def sensitivity(model, layers, loss_of, bits, group):
     return harm
 
 
-# %% x05 | leaves a layer rounded
+# %% x05 | put back the mode
 def sensitivity(model, layers, loss_of, bits, group):
     was = model.training
     model.eval()
@@ -726,7 +726,7 @@ def sensitivity(model, layers, loss_of, bits, group):
     return harm
 
 
-# %% x05 | leaves the model in evaluation mode
+# %% x05 | put back the mode
 def sensitivity(model, layers, loss_of, bits, group):
     was = model.training
     model.eval()
@@ -757,4 +757,369 @@ def sensitivity(model, layers, loss_of, bits, group):
             harm[name] = loss_of(model) / whole
             layer.weight.copy_(kept)
     model.train(was)
+    return harm
+
+
+# %% x01 | should be
+def int8_linear(x, w):  # a floor far above the scales of real weights
+    sx = (x.abs().amax(-1, keepdim=True) / 127).clamp(min=1e-12)
+    sw = (w.abs().amax(1, keepdim=True) / 127).clamp(min=1e-2)
+    return torch.round(x / sx).int() @ torch.round(w / sw).int().T * sx * sw[:, 0]
+
+
+# %% x01 | in place
+def int8_linear(x, w):
+    w[w.abs().amax(1) == 0] = 1e-9
+    x[x.abs().amax(-1) == 0] = 1e-9
+    sx, sw = x.abs().amax(-1, keepdim=True) / 127, w.abs().amax(1, keepdim=True) / 127
+    return torch.round(x / sx).int() @ torch.round(w / sw).int().T * sx * sw[:, 0]
+
+
+# %% x01 | too many values to unpack
+def int8_linear(x, w):
+    def two(x):
+        sx = (x.abs().amax(-1, keepdim=True) / 127).clamp(min=1e-12)
+        sw = (w.abs().amax(1, keepdim=True) / 127).clamp(min=1e-12)
+        return torch.round(x / sx).int() @ torch.round(w / sw).int().T * sx * sw[:, 0]
+
+    if x.ndim < 3:
+        return two(x[None])[0] if x.ndim == 1 else two(x)
+    B, T, I = x.shape
+    return two(x.reshape(B * T, I)).reshape(B, T, -1)
+
+
+# %% x01 | should have shape
+def int8_linear(x, w):
+    sx = (x.abs().amax(-1, keepdim=True) / 127).clamp(min=1e-12)
+    sw = (w.abs().amax(1, keepdim=True) / 127).clamp(min=1e-12)
+    return (torch.round(x / sx).int() @ torch.round(w / sw).int().T * sx * sw[:, 0]).squeeze()
+
+
+# %% x01 | view size is not compatible
+def int8_linear(x, w):
+    flat = x.view(-1, x.shape[-1])
+    sx = (flat.abs().amax(-1, keepdim=True) / 127).clamp(min=1e-12)
+    sw = (w.abs().amax(1, keepdim=True) / 127).clamp(min=1e-12)
+    y = torch.round(flat / sx).int() @ torch.round(w / sw).int().T * sx * sw[:, 0]
+    return y.view(*x.shape[:-1], -1)
+
+
+# %% x01 | off by up to
+kept_scales = {}
+
+
+def int8_linear(x, w):  # quantises the weights once and for all
+    sw = kept_scales.setdefault(w.shape, (w.abs().amax(1, keepdim=True) / 127).clamp(min=1e-12))
+    sx = (x.abs().amax(-1, keepdim=True) / 127).clamp(min=1e-12)
+    return torch.round(x / sx).int() @ torch.round(w / sw).clamp(-127, 127).int().T * sx * sw[:, 0]
+
+
+# %% x01 | the scales come in before the sum
+def int8_linear(x, w):
+    sx = (x.abs().amax(-1, keepdim=True) / 127).clamp(min=1e-12)
+    sw = (w.abs().amax(1, keepdim=True) / 127).clamp(min=1e-12)
+    return (torch.round(x / sx) * sx) @ (torch.round(w / sw) * sw).T
+
+
+# %% x01 | small inputs are lost
+def int8_linear(x, w):
+    sx = (x.abs().amax(-1, keepdim=True) / 127).clamp(min=1e-5)
+    sw = (w.abs().amax(1, keepdim=True) / 127).clamp(min=1e-12)
+    return torch.round(x / sx).int() @ torch.round(w / sw).int().T * sx * sw[:, 0]
+
+
+# %% x02 | cut to 15
+def pack_int4(w, group):
+    x = w.unflatten(1, (-1, group))
+    low, high = x.amin(2).clamp(max=0), x.amax(2).clamp(min=0)
+    scale = (high - low) / 15
+    scale = torch.where(scale == 0, 1.0, scale)
+    zero = torch.round(-low / scale)
+    q = (torch.round(x / scale[..., None]) + zero[..., None]).flatten(1).to(torch.uint8)
+    return q[:, ::2] | (q[:, 1::2] << 4), scale, zero.to(torch.uint8)
+
+
+def unpack_int4(packed, scale, zero):
+    q = torch.stack([packed & 15, packed >> 4], 2).flatten(1).float().unflatten(1, (scale.shape[1], -1))
+    return ((q - zero[..., None].float()) * scale[..., None]).flatten(1)
+
+
+# %% x02 | gets the scale 1
+def pack_int4(w, group):
+    x = w.unflatten(1, (-1, group))
+    low, high = x.amin(2).clamp(max=0), x.amax(2).clamp(min=0)
+    scale = (high - low) / 15
+    scale = torch.where(scale < 1e-2, 1.0, scale)
+    zero = torch.round(-low / scale)
+    q = (torch.round(x / scale[..., None]) + zero[..., None]).clamp(0, 15).flatten(1).to(torch.uint8)
+    return q[:, ::2] | (q[:, 1::2] << 4), scale, zero.to(torch.uint8)
+
+
+def unpack_int4(packed, scale, zero):
+    q = torch.stack([packed & 15, packed >> 4], 2).flatten(1).float().unflatten(1, (scale.shape[1], -1))
+    return ((q - zero[..., None].float()) * scale[..., None]).flatten(1)
+
+
+# %% x02 | X02
+kept_group = []
+
+
+def pack_int4(w, group):
+    kept_group[:] = [group]
+    x = w.unflatten(1, (-1, group))
+    low, high = x.amin(2).clamp(max=0), x.amax(2).clamp(min=0)
+    scale = (high - low) / 15
+    scale = torch.where(scale == 0, 1.0, scale)
+    zero = torch.round(-low / scale)
+    q = (torch.round(x / scale[..., None]) + zero[..., None]).clamp(0, 15).flatten(1).to(torch.uint8)
+    return q[:, ::2] | (q[:, 1::2] << 4), scale, zero.to(torch.uint8)
+
+
+def unpack_int4(packed, scale, zero):
+    q = torch.stack([packed & 15, packed >> 4], 2).flatten(1).float().unflatten(1, (-1, kept_group[0]))
+    return ((q - zero[..., None].float()) * scale[..., None]).flatten(1)
+
+
+# %% x03 | of 60 more
+def gptq_row(w, H, step):
+    done, rest = torch.empty_like(w), w.clone()
+    for j in range(len(w)):
+        inverse = torch.linalg.inv(H[j:, j:])
+        done[j] = (rest[j] / step).round() * step
+        rest[j + 1 :] -= (rest[j] - done[j]) / inverse[0, 0] * inverse[0, 1:]
+    for _ in range(5):  # and then again, over all columns
+        for j in range(len(w)):
+            g = H[j] @ (done - w) - H[j, j] * (done[j] - w[j])
+            done[j] = ((w[j] - g / H[j, j]) / step).round() * step
+    return done
+
+
+# %% x03 | of 60 more
+def gptq_row(w, H, step):
+    done, rest = torch.empty_like(w), w.clone()
+    for j in range(len(w)):
+        inverse = torch.linalg.inv(H[j:, j:])
+        done[j] = (rest[j] / step).round().clamp(-127, 127) * step
+        rest[j + 1 :] -= (rest[j] - done[j]) / inverse[0, 0] * inverse[0, 1:]
+    return done
+
+
+# %% x03 | X03
+def gptq_row(w, H, step):
+    done, rest = torch.empty_like(w), w.clone()
+    for j in range(len(w)):
+        inverse = torch.linalg.inv(H[j:, j:])
+        done[j] = (rest[j] / step).round() * step
+        rest[j + 1 :] -= 0.99 * (rest[j] - done[j]) / inverse[0, 0] * inverse[0, 1:]
+    return done
+
+
+# %% x04 | living features
+def smooth(x, w, alpha):
+    a, b = x.abs().amax(0), w.abs().amax(0)
+    s = torch.where((x == 0).any(0) | (w == 0).any(0), 1.0, a**alpha / b ** (1 - alpha))
+    return s, x / s, w * s
+
+
+# %% x04 | at α = 0.0
+def smooth(x, w, alpha):
+    s = x.abs().amax(0) ** alpha / w.abs().amax(0) ** (1 - alpha)
+    s = torch.where(torch.isfinite(s) & (s > 0), s, 1.0)
+    return s, x / s, w * s
+
+
+# %% x04 | the inputs, with features of zeros
+def smooth(x, w, alpha):
+    a, b = x.abs().amax(0), w.abs().amax(0)
+    dead = (a == 0) | (b == 0)
+    s = torch.where(dead, 1.0, a**alpha / b ** (1 - alpha))
+    x, w = x / s, w * s
+    x[:, dead], w[:, dead] = 0, 0
+    return s, x, w
+
+
+# %% x04 | in place
+def smooth(x, w, alpha):
+    dead = (x.abs().amax(0) == 0) | (w.abs().amax(0) == 0)
+    x[:, dead], w[:, dead] = 1, 1
+    s = x.abs().amax(0) ** alpha / w.abs().amax(0) ** (1 - alpha)
+    return s, x / s, w * s
+
+
+# %% x04 | off by up to
+def smooth(x, w, alpha):
+    a, b = x.abs().amax(0), w.abs().amax(0)
+    s = torch.where((a < 1e-3) | (b < 1e-3), 1.0, a**alpha / b ** (1 - alpha))
+    return s, x / s, w * s
+
+
+# %% x05 | switched off for the whole notebook
+def sensitivity(model, layers, loss_of, bits, group):
+    modes = {m: m.training for m in model.modules()}
+    model.eval()
+    torch.set_grad_enabled(False)
+    harm = {}
+    try:
+        whole = loss_of(model)
+        for name, layer in layers.items():
+            old = layer.weight.clone()
+            try:
+                layer.weight.copy_(round_to_nearest(old, bits, group, symmetric=False))
+                harm[name] = loss_of(model) - whole
+            finally:
+                layer.weight.copy_(old)
+    finally:
+        for m, mode in modes.items():
+            m.training = mode
+    return harm
+
+
+# %% x05 | after a RuntimeError
+def sensitivity(model, layers, loss_of, bits, group):
+    modes = {m: m.training for m in model.modules()}
+    model.eval()
+    harm, old = {}, None
+    with torch.no_grad():
+        try:
+            whole = loss_of(model)
+            for name, layer in layers.items():
+                old = layer.weight.clone()
+                layer.weight.copy_(round_to_nearest(old, bits, group, symmetric=False))
+                harm[name] = loss_of(model) - whole
+                layer.weight.copy_(old)
+        except KeyboardInterrupt:
+            if old is not None:
+                layer.weight.copy_(old)
+            for m, mode in modes.items():
+                m.training = mode
+            raise
+    for m, mode in modes.items():
+        m.training = mode
+    return harm
+
+
+# %% x05 | put back the mode of every module
+def sensitivity(model, layers, loss_of, bits, group):
+    was = model.training
+    model.eval()
+    harm = {}
+    try:
+        with torch.no_grad():
+            whole = loss_of(model)
+            for name, layer in layers.items():
+                old = layer.weight.clone()
+                try:
+                    layer.weight.copy_(round_to_nearest(old, bits, group, symmetric=False))
+                    harm[name] = loss_of(model) - whole
+                finally:
+                    layer.weight.copy_(old)
+    finally:
+        model.training = was
+    return harm
+
+
+# %% x05 | in call 1 of loss_of
+def sensitivity(model, layers, loss_of, bits, group):
+    modes = {m: m.training for m in model.modules()}
+    model.eval()
+    with torch.no_grad():
+        whole = loss_of(model)
+        harm = {}
+        try:
+            for name, layer in layers.items():
+                old = layer.weight.clone()
+                try:
+                    layer.weight.copy_(round_to_nearest(old, bits, group, symmetric=False))
+                    harm[name] = loss_of(model) - whole
+                finally:
+                    layer.weight.copy_(old)
+        finally:
+            for m, mode in modes.items():
+                m.training = mode
+    return harm
+
+
+# %% x05 | another requires_grad
+def sensitivity(model, layers, loss_of, bits, group):
+    modes = {m: m.training for m in model.modules()}
+    model.eval().requires_grad_(False)
+    harm = {}
+    try:
+        whole = loss_of(model)
+        for name, layer in layers.items():
+            old = layer.weight.clone()
+            try:
+                layer.weight.copy_(round_to_nearest(old, bits, group, symmetric=False))
+                harm[name] = loss_of(model) - whole
+            finally:
+                layer.weight.copy_(old)
+    finally:
+        for m, mode in modes.items():
+            m.training = mode
+    return harm
+
+
+# %% x05 | a new parameter
+def sensitivity(model, layers, loss_of, bits, group):
+    modes = {m: m.training for m in model.modules()}
+    model.eval()
+    harm = {}
+    try:
+        with torch.no_grad():
+            whole = loss_of(model)
+            for name, layer in layers.items():
+                old = layer.weight.clone()
+                try:
+                    layer.weight.copy_(round_to_nearest(old, bits, group, symmetric=False))
+                    harm[name] = loss_of(model) - whole
+                finally:
+                    layer.weight = nn.Parameter(old.clone())
+    finally:
+        for m, mode in modes.items():
+            m.training = mode
+    return harm
+
+
+# %% x05 | swallows a RuntimeError
+def sensitivity(model, layers, loss_of, bits, group):
+    modes = {m: m.training for m in model.modules()}
+    model.eval()
+    harm = {}
+    try:
+        with torch.no_grad():
+            try:
+                whole = loss_of(model)
+            except RuntimeError:
+                return {}
+            for name, layer in layers.items():
+                old = layer.weight.clone()
+                try:
+                    layer.weight.copy_(round_to_nearest(old, bits, group, symmetric=False))
+                    harm[name] = loss_of(model) - whole
+                except RuntimeError:
+                    harm[name] = float("nan")
+                finally:
+                    layer.weight.copy_(old)
+    finally:
+        for m, mode in modes.items():
+            m.training = mode
+    return harm
+
+
+# %% x05 | dropout is still on
+def sensitivity(model, layers, loss_of, bits, group):
+    was, model.training = model.training, False
+    harm = {}
+    try:
+        with torch.no_grad():
+            whole = loss_of(model)
+            for name, layer in layers.items():
+                old = layer.weight.clone()
+                try:
+                    layer.weight.copy_(round_to_nearest(old, bits, group, symmetric=False))
+                    harm[name] = loss_of(model) - whole
+                finally:
+                    layer.weight.copy_(old)
+    finally:
+        model.training = was
     return harm
