@@ -4,7 +4,7 @@
 # At the end of this page a chat model that takes 540 MB in float32 has its blocks in 4 bits a weight, and writes twice as fast. We read its file byte by byte, and
 # write the methods that the field uses from scratch: rounding by rows and by groups, LLM.int8(), SmoothQuant, GPTQ, AWQ, NF4, an 8-bit KV cache, and training with rounded weights. One plot compares those that round a finished model: perplexity against bits.
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/notebooks/19_quantization.ipynb) · a run takes about 4 minutes and 3.8 GB on a laptop's CPU
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/notebooks/19_quantization.ipynb) · a run takes about 4 minutes and 3.5 GB on a laptop's CPU
 #
 # Needs: lecture 18 (`Llama` and its cache). Later lectures take from here: `load_gguf`, `gguf_llama`, and the quantisers.
 
