@@ -4,7 +4,7 @@
 # Five tasks: a linear layer that multiplies 8-bit integers, four-bit weights packed two a byte, the update at the heart of GPTQ, the scales of SmoothQuant, and the question that decides in practice: which layer must not be
 # rounded? Each has a cell to fill in, a check that says what looks wrong, and hints to unfold when you want one.
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/19_quantization.ipynb) · a run takes about 45 s and 1.6 GB on a laptop's CPU
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/19_quantization.ipynb) · a run takes about 60 s and 1.6 GB on a laptop's CPU
 #
 # Needs: lecture 19. The tasks do not depend on each other.
 
