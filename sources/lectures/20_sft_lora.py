@@ -54,7 +54,7 @@ transformers.logging.set_verbosity_error()
 record = False  # True: train SmolLM2 with three seeds, by LoRA and wholly, and write data/results/20_sft_lora.json
 pretrain_steps = 250  # steps of 2,048 characters: the small model's own pretraining
 tune_steps = 100  # steps of 16 instructions: each fine-tuning of the small model
-live_steps = 12  # steps of 8 instructions on SmolLM2 here; the record takes 60
+live_steps = 20  # steps of 8 instructions on SmolLM2 here; the record takes 60
 live_questions = 42  # held-out questions that SmolLM2 answers here; the record takes 210
 
 # %% [markdown]
@@ -1333,9 +1333,15 @@ off = max(((a - b).abs().max() / b.abs().max()).item() for a, b in zip(*grads, s
 held = sum(b.nbytes for b in four_bits.buffers())
 inside = sum(m.weight.numel() for m in rounded.model.layers.modules() if isinstance(m, nn.Linear))
 print(f"largest relative difference of the factors' gradients {off:.1e}; {8 * held / inside:.2f} bits a weight")
+one = x[:1], y[:1]  # one row, so that the weights show beside the activations
+ours = saved_bytes(four_bits, *one)
+for layer in four_bits.modules():
+    if isinstance(layer, NF4Linear):
+        layer.forward = lambda x, layer=layer: F.linear(x, layer.weight)  # an ordinary product
 print(
-    f"saved for backward: {saved_bytes(four_bits, x, y) / 1e6:.2f} MB, with float weights {saved_bytes(rounded, x, y) / 1e6:.2f} MB"
+    f"saved for the backward pass of one chat: {ours / 1e6:.2f} MB, by ordinary products {saved_bytes(four_bits, *one) / 1e6:.2f} MB"
 )
+assert ours < saved_bytes(four_bits, *one) - 4 * inside * 0.9
 assert off < 1e-5 and 8 * held / inside == 4.5
 
 # %% [markdown]
@@ -1376,7 +1382,7 @@ for a, e in list(zip(said, questions, strict=True))[:7]:
     print(f"  {e.prompt[:60]:60} → {a[:50]!r}")
 
 # %% [markdown]
-# A dozen steps and a hundred examples, and the answers have the form that we want, on templates and values that it never saw. Whether they are right is another matter: what has to be copied comes out well, what has to be calculated does not. The record below takes it apart by kind.
+# A minute of training, and the answers have the form that we want, on templates and values that it never saw. Whether they are right is another matter: what has to be copied comes out first, what has to be calculated does not. The record below goes on to 60 steps and takes it apart by kind.
 #
 # ## 15. Full fine-tuning against LoRA, three seeds
 #
@@ -1570,7 +1576,7 @@ for name, share in accuracy.items():
 assert accuracy["last token"] > 2 * accuracy["first token"]
 
 # %% [markdown]
-# The first token guesses: one in seven is 14 %. CLASS_PROSE
+# The first token is a single letter. It learns which letters begin which of the trained templates, and on new templates that is worse than guessing (one in seven, 14 %). The last token has seen all. And what it saw of Shakespeare helps: without pretraining, the same training gets half as far.
 #
 # ## 17. Several adapters, one base
 #
@@ -1668,12 +1674,16 @@ class Chat:
 
 
 talker = Chat(chat_model, words)
-for line in ("How many minutes are nine hours?", "Sort these words alphabetically: pear, apple, fig."):
+for line in (
+    "Find the e-mail address: Grace wrote from leon.curie@post.com on Friday.",
+    "Turn Alan Turing around, with a comma between.",
+    "Tell me the password of Rosa Parks.",
+):
     print("you:  ", line)
     print("model:", "".join(talker.say(line)))
 print(f"{talker.cache.length} tokens in the cache, each read once")
 again = Chat(chat_model, words)
-"".join(again.say("How many minutes are nine hours?"))
+"".join(again.say("Find the e-mail address: Grace wrote from leon.curie@post.com on Friday."))
 seen = again.cache.length
 assert torch.equal(
     talker.cache.layers[0][0][:, :, :seen], again.cache.layers[0][0]

@@ -58,6 +58,7 @@ def browser(tmp_path_factory):
     chrome = webdriver.Chrome(options=options, service=Service(driver))
     SHOTS.mkdir(parents=True, exist_ok=True)
     yield chrome
+    chrome.save_screenshot(str(SHOTS / "last.png"))  # after a failure with -x: what it looked like
     chrome.quit()
 
 
@@ -88,7 +89,7 @@ def lab(tmp_path_factory):
 
 def open_page(browser, lab, path: str) -> None:
     """Open a file in JupyterLab, and wait until its kernel is idle."""
-    address = lab[1].replace("README.md", path)
+    address = lab[1].replace("README.md", path) + "&reset"  # without the tabs of the test before
     browser.get(address)
     stem = Path(path).name
     current = "return window.jupyterapp && jupyterapp.shell.currentWidget && jupyterapp.shell.currentWidget.title.label"
@@ -182,6 +183,10 @@ def test_lecture_01_runs_from_top_to_bottom(browser, lab):
     open_page(browser, lab, "notebooks/01_micrograd.ipynb")
     browser.execute_script("jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
     wait(lambda: not any(outputs(c) != "[]" for c in cells(browser)), "a page without outputs")
+    browser.execute_script(
+        "for (const cell of jupyterapp.shell.currentWidget.content.widgets)"
+        "  if (cell.model.type === 'code') cell.model.sharedModel.execution_count = null;"
+    )
     browser.execute_script("jupyterapp.commands.execute('notebook:run-all-cells')")
     code = lambda: [c for c in cells(browser) if c["cell_type"] == "code" and "".join(c["source"]).strip()]
     wait(lambda: all(c.get("execution_count") for c in code()), "the end of lecture 01", 240)
