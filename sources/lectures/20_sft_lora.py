@@ -98,19 +98,27 @@ print(letters.encode("<|im_start|>Hi<|im_end|>"))
 
 # %%
 def fit(parameters: list, next_loss, steps: int, rate: float, what: str, keep: float = 0.1) -> list[float]:
-    """AdamW with ten steps of warm-up, then a straight line down to keep x rate. Returns the losses."""
+    """AdamW with ten steps of warm-up, then a straight line down to keep x rate. Returns the losses.
+
+    The interrupt button stops it, and what was learned stays.
+    """
     optimizer = torch.optim.AdamW(parameters, rate, betas=(0.9, 0.98), weight_decay=0.0)
     losses, bar = [], train.progress(steps, what)
-    for step in bar:
-        for group in optimizer.param_groups:
-            group["lr"] = rate * min((step + 1) / min(10, steps), 1 - (1 - keep) * step / steps)
-        loss = next_loss(step)
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        losses.append(loss.item())
-        bar.set_postfix_str(f"loss {losses[-1]:.2f}", refresh=False)
+    try:
+        for step in bar:
+            for group in optimizer.param_groups:
+                group["lr"] = rate * min((step + 1) / min(10, steps), 1 - (1 - keep) * step / steps)
+            loss = next_loss(step)
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+            losses.append(loss.item())
+            bar.set_postfix_str(f"loss {losses[-1]:.2f}", refresh=False)
+    except KeyboardInterrupt:
+        print(f"\nstopped after {len(losses)} of {steps} steps")
+    finally:
+        bar.close()
     return losses
 
 

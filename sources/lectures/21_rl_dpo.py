@@ -83,7 +83,7 @@ def pull(p: torch.Tensor, n: int, g: torch.Generator) -> tuple[torch.Tensor, tor
 
 
 p = theta.softmax(0)
-print("even policy:", (p * means).sum().round(decimals=2).item(), " best arm:", means.max().round(decimals=2).item())
+print(f"even policy: {(p * means).sum():.2f}, best arm: {means.max():.2f}")
 
 # %% [markdown]
 # We want the gradient of the expected reward $J = \sum_a p_a \mu_a$. But we do not know $\mu$, and a reward that we saw is a number without a gradient. The trick is a line of algebra, $\nabla p = p\, \nabla \log p$:
@@ -97,8 +97,8 @@ exact = p * (means - (p * means).sum())  # the gradient of J by hand, (10,)
 arms, r = pull(p, 200_000, g)
 grads = r[:, None] * (F.one_hot(arms, 10) - p)  # (n, 10): one estimate a pull
 error = grads.std(0) / len(r) ** 0.5  # the standard error of each mean, (10,)
-print("exact    ", exact.round(decimals=3).tolist())
-print("estimated", grads.mean(0).round(decimals=3).tolist())
+print("exact    ", *(f"{v:+.3f}" for v in exact))
+print("estimated", *(f"{v:+.3f}" for v in grads.mean(0)))
 assert ((grads.mean(0) - exact).abs() < 5 * error).all()
 
 # %% [markdown]
@@ -949,7 +949,7 @@ torch.manual_seed(0)
 r, log_ref = torch.randn(10, dtype=torch.float64), torch.randn(10, dtype=torch.float64).log_softmax(0)
 log_best = (log_ref + r / beta).log_softmax(0)  # the best policy, normalised by a sum that we can do here
 implicit = beta * (log_best - log_ref)
-print("implicit reward minus reward:", (implicit - r)[:4].tolist())
+print("implicit reward minus reward:", *(f"{v:.6f}" for v in (implicit - r)[:4]))
 torch.testing.assert_close(implicit[:, None] - implicit, r[:, None] - r, rtol=1e-12, atol=1e-12)  # all differences
 
 
@@ -1062,7 +1062,7 @@ for loss, where in (
 print("all three have the gradients of their losses")
 
 # %% [markdown]
-# One loop trains all four on the same pairs, once through, with as many answers as the online methods draw. They never sample: each step is a forward and a backward pass, so they are three times as fast. For KTO's $z$ we take, as its authors do, answers to *other* requests: their mean log-ratio, cut at 0.
+# One loop trains all four on the same pairs, once through, with as many answers as the online methods draw. They never sample: each step is a forward and a backward pass, so they are several times as fast. For KTO's $z$ we take, as its authors do, answers to *other* requests: their mean log-ratio, cut at 0.
 
 
 # %%
@@ -1108,7 +1108,7 @@ for kind in ("DPO", "IPO", "KTO", "ORPO"):
     print(line(kind, measured[kind]))
 
 # %% [markdown]
-# All gain, DPO and its sisters less than the online methods: they learn from what the SFT model wrote, and never see what they write themselves. DPO called itself "secretly a reward model". Is it? Its implicit reward on held-out answers, against the rule, and against the reward model that was trained to be one:
+# All gain, DPO and its sisters less than the online methods that see the rule: they learn from what the SFT model wrote, and never see what they write themselves. DPO called itself "secretly a reward model". Is it? Its implicit reward on held-out answers, against the rule, and against the reward model that was trained to be one:
 
 # %%
 idx, mask = (torch.cat([held_pairs[k], held_pairs[k + 2]]) for k in (0, 1))  # (1200, T)
@@ -1581,7 +1581,7 @@ if smol:
     assert (stages["after DPO"][0] > stages["after SFT"][0] + 1).all()
 
 # %% [markdown]
-# Eight steps turn the preference round on countries that it was never trained on, and the bare form is what it now writes. That is all it learned: preferences about form teach form. Whether the capital is right was never asked, and a model of this size does not always know.
+# Eight steps turn the preference round on countries that it was never trained on: the bare answer is now likelier than the sentence. And what does it write? The sentence again, without its full stop: a form that nobody rejected, because nobody showed it. DPO moves the two answers of each pair apart, and says nothing of all the others; a method that samples would have met this one and judged it. More steps, or the new form among the rejected ones, is the remedy: preferences are collected in rounds for that reason.
 
 # %% [markdown]
 # ## What to use when

@@ -96,8 +96,8 @@ def open_page(browser, lab, path: str) -> None:
     wait(lambda: browser.execute_script(current) == stem, f"a tab with {stem}", 90)
     browser.execute_script("jupyterapp.shell.collapseLeft()")  # the file browser takes half of a small window
     if path.endswith(".ipynb"):
-        idle = '.jp-Notebook-ExecutionIndicator[data-status="idle"]'
-        wait(lambda: browser.find_elements(By.CSS_SELECTOR, idle), f"an idle kernel for {path}", 90)
+        idle = "return jupyterapp.shell.currentWidget.context.sessionContext.session?.kernel?.status === 'idle'"
+        wait(lambda: browser.execute_script(idle), f"an idle kernel for {path}", 90)
 
 
 def cells(browser) -> list[dict]:
@@ -185,7 +185,7 @@ def test_lecture_01_runs_from_top_to_bottom(browser, lab):
     wait(lambda: not any(outputs(c) != "[]" for c in cells(browser)), "a page without outputs")
     browser.execute_script(
         "for (const cell of jupyterapp.shell.currentWidget.content.widgets)"
-        "  if (cell.model.type === 'code') cell.model.sharedModel.execution_count = null;"
+        "  if (cell.model.type === 'code') cell.model.executionCount = null;"
     )
     browser.execute_script("jupyterapp.commands.execute('notebook:run-all-cells')")
     code = lambda: [c for c in cells(browser) if c["cell_type"] == "code" and "".join(c["source"]).strip()]
