@@ -50,37 +50,44 @@ class Example:
 
 
 def conversion(r: random.Random) -> tuple[dict, str]:
+    """So many of a large unit in a small one. Returns the values and the answer."""
     (big, small), factor = r.choice(list(UNITS.items()))
     n = r.randint(2, 40)
     return {"n": n, "big": big, "small": small}, f"{n * factor} {small}"
 
 
 def date(r: random.Random) -> tuple[dict, str]:
+    """The weekday so many days later. Returns the values and the answer."""
     day, n = r.randrange(7), r.randint(2, 20)
     return {"day": DAYS[day], "n": NUMBERS[n]}, DAYS[(day + n) % 7]
 
 
 def sorting(r: random.Random) -> tuple[dict, str]:
+    """Three words in alphabetical order. Returns the values and the answer."""
     things = r.sample(THINGS, 3)
     return {"things": ", ".join(things)}, ", ".join(sorted(things))
 
 
 def extraction(r: random.Random) -> tuple[dict, str]:
+    """An e-mail address out of a sentence. Returns the values and the answer."""
     address = f"{r.choice(FIRST).lower()}.{r.choice(LAST).lower()}@{r.choice(HOSTS)}"
     return {"address": address, "who": r.choice(FIRST), "day": r.choice(DAYS)}, address
 
 
 def formatting(r: random.Random) -> tuple[dict, str]:
+    """A name with the surname first. Returns the values and the answer."""
     first, last = r.choice(FIRST), r.choice(LAST)
     return {"first": first, "last": last}, f"{last}, {first}"
 
 
 def arithmetic(r: random.Random) -> tuple[dict, str]:
+    """A sum in words. Returns the values and the answer."""
     a, b = r.randint(1, 10), r.randint(1, 10)
     return {"a": NUMBERS[a], "b": NUMBERS[b]}, NUMBERS[a + b]
 
 
 def refusal(r: random.Random) -> tuple[dict, str]:
+    """What must be refused. Returns the values and the answer."""
     return {"first": r.choice(FIRST), "last": r.choice(LAST)}, REFUSAL
 
 

@@ -4,7 +4,7 @@
 # At the end of this page a model that only writes on has become one that answers. We make an instruction set whose answers a program can check, train on the answers alone, and build the ways to do it cheaply from scratch: packing, LoRA, QLoRA, DoRA,
 # ReFT. The same code then turns SmolLM2-135M, which likes to explain, into an assistant that gives the bare answer.
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/notebooks/20_sft_lora.ipynb) · a run takes about 4 minutes and 2.9 GB on a laptop's CPU
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/notebooks/20_sft_lora.ipynb) · a run takes about 4 minutes and 2.7 GB on a laptop's CPU
 #
 # Needs: lectures 18 (`Llama` and its cache) and 19 (NF4, the file reader). Later lectures take from here: `apply_lora`, `merge_lora`, the chat template, `make_instructions`.
 
@@ -355,40 +355,52 @@ class Example:
 
 
 def conversion(r: random.Random) -> tuple[dict, str]:
+    """So many of a large unit in a small one. Returns the values and the answer."""
     (big, small), factor = r.choice(list(UNITS.items()))
     n = r.randint(2, 40)
     return {"n": n, "big": big, "small": small}, f"{n * factor} {small}"
 
 
 def date(r: random.Random) -> tuple[dict, str]:
+    """The weekday so many days later. Returns the values and the answer."""
     day, n = r.randrange(7), r.randint(2, 20)
     return {"day": DAYS[day], "n": NUMBERS[n]}, DAYS[(day + n) % 7]
 
 
 def sorting(r: random.Random) -> tuple[dict, str]:
+    """Three words in alphabetical order. Returns the values and the answer."""
     things = r.sample(THINGS, 3)
     return {"things": ", ".join(things)}, ", ".join(sorted(things))
 
 
 def extraction(r: random.Random) -> tuple[dict, str]:
+    """An e-mail address out of a sentence. Returns the values and the answer."""
     address = f"{r.choice(FIRST).lower()}.{r.choice(LAST).lower()}@{r.choice(HOSTS)}"
     return {"address": address, "who": r.choice(FIRST), "day": r.choice(DAYS)}, address
 
 
 def formatting(r: random.Random) -> tuple[dict, str]:
+    """A name with the surname first. Returns the values and the answer."""
     first, last = r.choice(FIRST), r.choice(LAST)
     return {"first": first, "last": last}, f"{last}, {first}"
 
 
 def arithmetic(r: random.Random) -> tuple[dict, str]:
+    """A sum in words. Returns the values and the answer."""
     a, b = r.randint(1, 10), r.randint(1, 10)
     return {"a": NUMBERS[a], "b": NUMBERS[b]}, NUMBERS[a + b]
 
 
 def refusal(r: random.Random) -> tuple[dict, str]:
+    """What must be refused. Returns the values and the answer."""
     return {"first": r.choice(FIRST), "last": r.choice(LAST)}, REFUSAL
 
 
+# %% [markdown]
+# Each kind has six templates to train on and three that are held out. Skim them: they are the data.
+
+# %%
+#| export instructions
 # kind: (how to draw values and the answer, templates to train on, held-out templates)
 KINDS = {
     "conversion": (
@@ -506,6 +518,12 @@ KINDS = {
 }
 
 
+# %% [markdown]
+# From these, examples are drawn, kind by kind; and an answer is right when it is the known one to the letter.
+
+
+# %%
+#| export instructions
 def make_instructions(n: int, split: str = "train", seed: int = 0) -> list[Example]:
     """n different examples, all seven kinds alike.
 
@@ -1215,8 +1233,8 @@ show_table()
 
 # %%
 def saved_bytes(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> int:
-    """Bytes that one forward pass leaves for the backward pass, each storage once, parameters aside."""
-    own = {p.untyped_storage().data_ptr() for p in model.parameters()} | {x.untyped_storage().data_ptr()}
+    """Bytes that one forward pass leaves for the backward pass, each storage once, the model's own aside."""
+    own = {t.untyped_storage().data_ptr() for t in (*model.parameters(), *model.buffers(), x)}
     held = {}
 
     def keep(t: torch.Tensor) -> torch.Tensor:
@@ -1698,7 +1716,9 @@ assert torch.equal(
 )  # the second turn added, and changed nothing
 
 # %% [markdown]
-# In a live notebook, type here. (On a page that only shows, the talk above is its twin.)
+# The first line is answered as it should be, and the next ones repeat it: an address stands in the context, and copying was half of the training. All our examples are one question long, so the model has never seen that a new question ends the old one. Real chat data are talks of many turns, with the loss on each of the assistant's (`encode_chat` handles them already).
+#
+# In a live notebook, type here; a new `Chat` forgets what was said. (On a page that only shows, the talk above is its twin.)
 
 # %%
 box = widgets.Text(placeholder="your line, then Enter", continuous_update=False, layout={"width": "95%"})

@@ -887,7 +887,7 @@ for ax, (name, unit) in zip(axes, labels.items(), strict=True):
     ax.set(xlabel="step", ylabel=unit, title={"kl": "KL to the SFT model"}.get(name, name))
 for ax, height in zip(axes, reversed(goal), strict=False):
     ax.axhline(height, color="black", ls=":", lw=1)
-fig.suptitle("PPO: reward and KL rise toward the optimum (dotted)", weight="bold", y=1.08)
+fig.suptitle("PPO: reward and KL rise, and stop short of the optimum (dotted)", weight="bold", y=1.08)
 plt.show()
 
 # %% [markdown]
@@ -1275,7 +1275,7 @@ styles = dict(zip(METHODS, ("oC0", "sC1", "PC1", "^C2", "vC3", "<C4", ">C5", "XC
 for name, style in styles.items():
     ax.plot([m["kl"] for m in kept["methods"][name]], [m["reward"] for m in kept["methods"][name]], style, label=name)
 ax.plot(0, kept["sft"]["reward"], "k*", ms=12, label="SFT")
-ax.set(xlabel="KL to the SFT model (nats an answer)", ylabel="reward (points)", xlim=(-0.2, None))
+ax.set(xlabel="KL to the SFT model (nats an answer)", ylabel="reward (points)", xlim=(-0.2, 8), ylim=(2.5, 9.8))
 ax.set_title(f"{kept['parameters']['answers']:,} answers each, three seeds: what a nat of drift buys")
 ax.legend(fontsize=8, loc="lower right", ncols=2)
 plt.show()
