@@ -49,6 +49,11 @@ def _parser() -> argparse.ArgumentParser:
     build = verb("build", "make notebooks, exercises and modules from sources/, executing what changed", _build)
     build.add_argument("lecture", nargs="*", help=lecture + "; all when none is given")
     build.add_argument("--all", action="store_true", help="execute every page, also those that did not change")
+    race = verb(
+        "bench", "time the classic training loop and the lecture's own, lectures 03 to 07, on this machine", _bench
+    )
+    race.add_argument("lecture", nargs="*", help="some of 03 to 07; all when none is given")
+    race.add_argument("--whole", action="store_true", help="train lecture 07 to its end, instead of a fifth")
     lab = verb("lab", "open JupyterLab on the course; further options are passed on to it", _lab)
     lab.add_argument("--port", type=int, help="the port to listen on (default 8888)")
     verb("test", "run the whole test suite; further options are passed on to pytest", _test)
@@ -93,6 +98,13 @@ def _build(options, rest) -> int:
     from .pages import find
 
     return min(1, build([find(word) for word in options.lecture], options.all))
+
+
+def _bench(options, rest) -> int:
+    from .bench import bench
+    from .pages import find
+
+    return bench([find(word) for word in options.lecture], options.whole)
 
 
 def _lab(options, rest) -> int:
