@@ -6,12 +6,13 @@
 #   make run LECTURE=02                   one lecture from top to bottom, into runs/
 #   make full LECTURE=07                  the same with the values of notebooks/full.toml
 #   make build                            notebooks, exercises and modules from sources/
+#   make bench                            the classic training loop and ours, timed here (LECTURE="03 06" for a part)
 #   make data                             the data sets that there are (ARGS=shakespeare fetches one)
 #   make format                           ruff over everything that is written by hand
 #
 # PYTHON=python3.12 chooses the Python to make the environment with.
 
-.PHONY: lab test browser-test run full build data format
+.PHONY: lab test browser-test run full build bench data format
 .DEFAULT_GOAL := lab
 
 define COURSE
@@ -46,6 +47,9 @@ full:
 
 build:
 	$(COURSE) build $(LECTURE) $(ARGS)
+
+bench:
+	$(COURSE) bench $(LECTURE) $(ARGS)
 
 data:
 	$(COURSE) data $(ARGS)
