@@ -156,7 +156,10 @@ def wavenet(page: ModuleType) -> Race:
 
 
 def gpt(page: ModuleType) -> Race:
-    """Lecture 07: the classic gets as many tokens as ours, in batches of 32, by an AdamW that is not fused."""
+    """Lecture 07: the classic gets as many tokens as ours, in batches of 32, by an AdamW that is not fused.
+
+    That flatters it: tried once, it stood at 1.713 after these 1,400 steps, and at 1.663 after 2,100.
+    """
     T, ids = page.block_size, page.train_ids.to(page.device)
     torch.manual_seed(1337)
     model = page.GPT(page.config).to(page.device)
@@ -179,7 +182,7 @@ def gpt(page: ModuleType) -> Race:
         return lambda: page.evaluate(model, page.val_ids.to(page.device), T)
 
     tokens = page.steps * page.batch_size * T
-    note = f"the same network; that the classic needs no more tokens than our {tokens:,} is granted, not measured"
+    note = f"the same network, as many tokens ({tokens:,}) on both sides; in a trial they took the classic only to 1.71"
     return (race := Race(page.target, step, ours, note, steps=tokens // (BATCH * T), share=PART))
 
 
