@@ -12,7 +12,12 @@ from packaging.specifiers import SpecifierSet
 
 REPOSITORY = Path(__file__).parents[1]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-ON_CONDA = {"torch": "pytorch", "matplotlib": "matplotlib-base", "graphviz": "python-graphviz"}  # other names there
+ON_CONDA = {
+    "torch": "pytorch",
+    "matplotlib": "matplotlib-base",
+    "graphviz": "python-graphviz",
+    "igraph": "python-igraph",
+}  # other names there
 OF_CONDA = {"python", "pip"}
 
 

@@ -54,6 +54,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     race.add_argument("lecture", nargs="*", help="some of 03 to 07; all when none is given")
     race.add_argument("--whole", action="store_true", help="train lecture 07 to its end, instead of a fifth")
+    ask = verb("ask", "answer a question from the lectures, with their sections; without one, ask for questions", _ask)
+    ask.add_argument("question", nargs="*", help="in your own words, in quotes")
     lab = verb("lab", "open JupyterLab on the course; further options are passed on to it", _lab)
     lab.add_argument("--port", type=int, help="the port to listen on (default 8888)")
     verb("test", "run the whole test suite; further options are passed on to pytest", _test)
@@ -105,6 +107,12 @@ def _bench(options, rest) -> int:
     from .pages import find
 
     return bench([find(word) for word in options.lecture], options.whole)
+
+
+def _ask(options, rest) -> int:
+    from .ask import main as ask
+
+    return ask(options.question)
 
 
 def _lab(options, rest) -> int:

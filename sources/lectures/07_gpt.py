@@ -257,7 +257,7 @@ scores[:3, :4]
 # ## 5. Self-attention
 #
 # Every position sends out three vectors, each a linear map of its features. The **query** says what it looks for, the **key** what it holds, the **value** what it will tell. The score between positions
-# $t$ and $s$ is the dot product $q_t \cdot k_s$: large when what one looks for is what the other holds.
+# $t$ and $s$ is the dot product $q_t \cdot k_s$: large when what one looks for is what the other holds. $d$ is the **head size**, the length of these vectors.
 #
 # $$\mathrm{Attention}(Q, K, V) = \mathrm{softmax}\!\left(\frac{QK^\top}{\sqrt{d}} + \text{mask}\right) V$$
 
@@ -336,8 +336,8 @@ for masked in (True, False):
 # **Five: self or cross.** Queries, keys and values came from the same `x`: *self*-attention. In **cross-attention** the keys and values come from elsewhere, say from a French sentence while the queries come from its English translation.
 # Section 13 does it.
 #
-# **Six: the scale keeps the softmax soft.** For $q$ and $k$ with entries of variance 1, the dot product over $d$ features has variance $d$, and a softmax of large scores is nearly one-hot: each position hears one other, and the gradient of the rest is
-# nearly zero. Dividing by $\sqrt d$ brings the variance back to 1.
+# **Six: the scale keeps the softmax soft.** For $q$ and $k$ with entries of variance 1, the dot product over a head's $d$ features has variance $d$, and a softmax of large scores is nearly one-hot: each position hears one other, and the gradient of the rest is
+# nearly zero. Dividing by $\sqrt d$, the square root of the head size, brings the variance back to 1.
 
 # %%
 torch.manual_seed(0)

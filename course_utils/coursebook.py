@@ -1,0 +1,44 @@
+"""The course as a text to search: its lectures, questions on it, and a place for the index. For lecture 26."""
+
+import json
+from pathlib import Path
+
+from course_utils import data
+
+
+def lectures() -> dict[str, str]:
+    """The course's own lectures, {"01_micrograd": its text, ...}: cells as jupytext writes them, a `# %%` line each.
+
+    What lecture 26 and `course ask` search.  Raises DataError.
+    """
+    folder = data.REPOSITORY / "sources/lectures" if data.REPOSITORY else data.SHIPPED / "lectures"
+    found = {path.stem: path.read_text(encoding="utf-8") for path in sorted(folder.glob("[0-9]*.py"))}
+    if not found:
+        raise data.DataError(f"There are no lectures in {folder}: install the course (or clone it) again.")
+    return found
+
+
+def questions(file: str | Path | None = None) -> list[dict]:
+    """Questions on the course, each with the sections that answer it: what lecture 26 measures its search with.
+
+    Keys: "question", "kind" ("single", "several": its needs lie in several lectures, "none": the course has no answer),
+    "needs" (a list of needs, each a list of sections any of which meets it), "answer", "split" ("dev", "test").
+    file: a JSON file of such questions, to use instead.  Raises DataError.
+    """
+    path = data.fetch("questions", file)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise data.DataError(f"{path} does not hold a list of questions in JSON: check which file you gave.") from None
+
+
+def cache(name: str) -> Path:
+    """A folder for what a page computes once and keeps, such as an index; made if missing.  Raises DataError."""
+    problem = None
+    for folder in data._caches():
+        try:
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            return folder / name
+        except OSError as at:
+            problem = at
+    raise data._disk_error(name, problem)

@@ -1,0 +1,110 @@
+"""What lecture 26 rests on: its questions stay answerable, its store survives a kill."""
+
+import re
+import subprocess
+import sys
+import textwrap
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from course_utils import coursebook, data
+from course_utils.lectures.rag import BM25, Passage, Retriever, Store, autocut, passages, plain, sections, words
+
+
+def test_every_gold_section_exists():
+    headings = {
+        f"{name} § {heading}"
+        for name, text in coursebook.lectures().items()
+        for heading in re.findall(r"(?m)^# ## (.+)$", text)
+    }
+    for question in coursebook.questions():
+        for need in question["needs"]:
+            for section in need:
+                assert section in headings, f"{question['question']!r} needs {section}, which no lecture has"
+
+
+def test_there_are_enough_questions_of_each_kind():
+    questions = coursebook.questions()
+    kinds = Counter(question["kind"] for question in questions)
+    assert len(questions) >= 120
+    assert 3 * (kinds["several"] + kinds["none"]) >= len(questions)
+    halves = Counter(question["split"] for question in questions)
+    assert abs(halves["dev"] - halves["test"]) <= 2
+    assert len({question["question"] for question in questions}) == len(questions)
+    for question in questions:
+        assert bool(question["needs"]) == bool(question["answer"]) == (question["kind"] != "none")
+        if question["kind"] == "several":
+            assert len(question["needs"]) > 1
+    seen = " ".join(text for name, text in coursebook.lectures().items() if name != "26_rag")
+    assert not [q["question"] for q in questions if len(q["question"].split()) > 3 and q["question"] in seen], (
+        "a lecture quotes a question"
+    )
+
+
+def test_no_test_question_stands_in_lecture_26():
+    page = coursebook.lectures()["26_rag"]
+    assert not [q["question"] for q in coursebook.questions() if q["split"] == "test" and q["question"] in page]
+
+
+def test_passages_keep_their_place_and_formulas_are_read_out():
+    page = "# %% [markdown]\n# # Title\n#\n# ## 1. First\n#\n# The $\\frac{a}{b}$, see [here](x.html).\n\n# %%\nx = 1\n"
+    ((heading, pieces),) = sections(page)
+    assert heading == "1. First" and pieces[1] == ("code", "x = 1")
+    assert pieces[0] == ("prose", "The (a) over (b), see here.")
+    assert plain(r"$\sqrt d$") == "the square root of d"
+    assert [p.code for p in passages({"01_page": page})] == [False, True]
+    assert plain("**bold** and *slanted*") == "bold and slanted"
+
+
+def fake(texts: list[str]) -> np.ndarray:
+    rows = np.stack([np.random.default_rng(len(text)).standard_normal(384) for text in texts]).astype(np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def some(n: int) -> list[Passage]:
+    return [Passage("01_page", f"{i}. Section", f"text number {i} " * (i + 1)) for i in range(n)]
+
+
+def test_the_store_embeds_only_what_changed(tmp_path):
+    store = Store(tmp_path / "s.db")
+    assert store.sync(some(10), fake) == (10, 0)
+    assert store.sync(some(10), fake) == (0, 0)
+    assert store.sync([*some(9), Passage("01_page", "9. Section", "other words")], fake) == (1, 1)
+    assert [p.section for p in store.passages().values()] == [f"{i}. Section" for i in range(10)]
+    vector = fake([some(3)[2].whole])[0]
+    assert store.passages()[store.nearest(vector, 1)[0][0]] == some(3)[2]
+    assert store.nearest(vector, 3, lecture="02_other") == []
+
+
+def test_the_store_survives_a_kill(tmp_path):
+    script = f"""
+        import os, signal
+        import tests.test_rag as t
+        calls = []
+        def dies(texts):
+            calls.append(1)
+            if len(calls) == 3:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return t.fake(texts)
+        t.Store({str(tmp_path / "k.db")!r}).sync(t.some(40), dies, batch=8)
+    """
+    died = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], cwd=data.REPOSITORY, capture_output=True)
+    assert died.returncode == -9, died.stderr.decode()
+    store = Store(tmp_path / "k.db")
+    assert len(store.passages()) == len(store.vectors()) == 16
+    assert store.sync(some(40), fake) == (24, 0)
+    assert list(store.passages().values()) == some(40)
+
+
+def test_an_empty_store_says_what_to_do(tmp_path):
+    with pytest.raises(data.DataError, match="empty"):
+        Retriever(Store(tmp_path / "e.db"))
+
+
+def test_small_things():
+    assert autocut([]) == 0 and autocut([1.0]) == 1 and autocut([5.0, 1.0, 0.9]) == 1
+    bm25 = BM25([words("a scaled score"), words("the loss")])
+    assert bm25.scores(words("scores"))[0] > 0 == bm25.scores(words("scores"))[1]
+    assert bm25.scores(words("unheard")).tolist() == [0.0, 0.0]
