@@ -6,6 +6,7 @@ import pytest
 
 from course_utils.tools import pages
 
+REACHED = "[01_toy]\nfound = '(\\d+)'\nreached = 'twice three is {0}'\nreference = 'arithmetic: {0}'\n"
 PYPROJECT = '[project.urls]\nRepository = "https://github.com/someone/toy"\n'
 
 LECTURE = """\
@@ -78,6 +79,7 @@ def toy(tmp_path, monkeypatch):
         "pyproject.toml": PYPROJECT,
         "README.md": "# Toy\n\n<!-- lectures -->\n<!-- /lectures -->\n",
         "notebooks/full.toml": "",
+        "sources/reached.toml": REACHED,
         "sources/lectures/01_toy.py": LECTURE,
         "sources/exercises/01_toy.py": EXERCISE,
         "course_utils/lectures/__init__.py": "",

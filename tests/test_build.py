@@ -47,6 +47,17 @@ def test_it_makes_every_file_and_a_second_build_changes_none(built):
     assert snapshot(built) == before
 
 
+def test_the_readme_shows_the_number_that_the_page_printed(built):
+    assert "| twice three is 6 | arithmetic: 6 |" in (built / "README.md").read_text(encoding="utf-8")
+    rows = built / "sources/reached.toml"
+    rows.write_text(rows.read_text(encoding="utf-8").replace("(\\d+)", "loss (\\d+)"), encoding="utf-8")
+    with pytest.raises(build.CourseError, match=r"01_toy no longer prints what sources/reached\.toml looks for"):
+        build.build([])
+    rows.write_text("", encoding="utf-8")
+    with pytest.raises(build.CourseError, match=r"has no \[01_toy\]"):
+        build.build([])
+
+
 def test_prose_alone_is_not_executed_again(built, monkeypatch):
     monkeypatch.setattr(build, "execute", lambda *_: pytest.fail("executed"))
     edit(source(built), "What is made here.", "What is made here, said better.")

@@ -547,10 +547,31 @@ def finish(todo: Plan) -> None:
 # --- README's table ---------------------------------------------------------------------------------------------------
 
 
+def printed(notebook: nbformat.NotebookNode) -> str:
+    """All that an executed page's cells printed, tables included."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    said = [
+        o.get("text") or o.get("data", {}).get("text/markdown") or o.get("data", {}).get("text/plain") for o in outputs
+    ]
+    return "\n".join("".join(part) for part in said if part)
+
+
+def reached(stem: str, notebook: nbformat.NotebookNode, rows: dict) -> tuple[str, str]:
+    """The number that a page printed, and what to compare it with, as sources/reached.toml words them."""
+    row = rows.get(stem)
+    if row is None:
+        raise CourseError(f"sources/reached.toml has no [{stem}]: say there which number of the page README shows.")
+    found = list(re.finditer(row["found"], printed(notebook)))
+    if not found:
+        raise CourseError(f"{stem} no longer prints what sources/reached.toml looks for: {row['found']}")
+    return tuple(row[key].format(*found[-1].groups()) for key in ("reached", "reference"))
+
+
 def table() -> str:
-    """The lectures as a markdown table: title, measured time and memory of a default run, links."""
-    rows = ["| | lecture | a run takes | memory | open |", "|---|---|---|---|---|"]
+    """The lectures as a markdown table: what is built, measured time, memory and number, what to compare with, links."""
+    rows = ["| | you build | a run takes | you reach | for comparison | open |", "|---|---|---|---|---|---|"]
     colab = f"https://colab.research.google.com/github/{address().replace('https://github.com/', '')}/blob/main"
+    numbers = tomllib.loads((pages.ROOT / "sources/reached.toml").read_text(encoding="utf-8"))
     for stem in pages.stems():
         lecture, solution = load(Page(stem, "lectures").notebook), load(Page(stem, "exercises").notebook)
         if lecture is None:
@@ -560,8 +581,8 @@ def table() -> str:
         if solution is not None:
             links += [f"[exercise](exercises/{stem}.ipynb)", f"[solution](solutions/{stem}.ipynb)"]
         links.append(f"[Colab]({colab}/notebooks/{stem}.ipynb)")
-        took, memory = (facts[1], facts[2] or "") if facts else ("", "")
-        rows.append(f"| {stem[:2]} | {title(lecture)} | {took} | {memory} | {' · '.join(links)} |")
+        cells = stem[:2], title(lecture), ", ".join(filter(None, facts.groups())) if facts else ""
+        rows.append(f"| {' | '.join((*cells, *reached(stem, lecture, numbers)))} | {' · '.join(links)} |")
     return "\n".join(rows)
 
 
