@@ -52,40 +52,57 @@ def _count(got, what: str) -> int:
 
 @task("X01", "write `cache_bytes` and `texts_that_fit`")
 def x01(cache_bytes, texts_that_fit):
+    cases, wants = [], []
     for dtype in (torch.float32, torch.bfloat16, torch.int8, torch.float64):
         L, heads, size, tokens, texts = random.sample((3, 5, 7, 11, 13), 5)
         made = [torch.empty(texts, heads, tokens, size, dtype=dtype) for _ in range(2 * L)]
-        want, width = sum(t.nbytes for t in made), made[0].element_size()
-        got = _count(cache_bytes(L, heads, size, tokens, texts, width), "the bytes of the cache")
-        told = f"{L} layers, {heads} key heads of {size}, {tokens} tokens, {texts} texts, {width} bytes a number"
+        cases.append((L, heads, size, tokens, texts, made[0].element_size()))
+        wants.append(sum(t.nbytes for t in made))
+    gots = [_count(cache_bytes(*case), "the number of bytes") for case in cases]
+    always = lambda slip: all(slip(*three) for three in zip(gots, wants, cases, strict=True))  # a slip shows each time
+    for (L, heads, size, tokens, texts, width), got, want in zip(cases, gots, wants, strict=True):
         if got == want:
             continue
-        if 2 * got == want:
+        told = f"{L} layers, {heads} key heads of {size}, {tokens} tokens, {texts} texts, {width} bytes a number"
+        if always(lambda g, w, case: 2 * g == w):
             wrong(f"keys and values are two: with {told} the cache has {want} bytes, and you count half of that.")
-        if got == 2 * want:
+        if always(lambda g, w, case: g == 2 * w):
             wrong(f"you count twice too much: with {told} the cache has {want} bytes.")
-        for name, value in (("layers", L), ("key heads", heads), ("head size", size), ("tokens", tokens)):
-            if got * value == want:
+        for n, name in enumerate(("layers", "key heads", "head sizes", "tokens")):
+            if always(lambda g, w, case, n=n: g * case[n] == w):
                 wrong(f"the {name} are missing in your product.")
-        if got * texts == want:
+        if always(lambda g, w, case: g * case[4] == w):
             wrong("the number of texts is missing in your product.")
-        if got * width == want:
+        if always(lambda g, w, case: g * case[5] == w):
             wrong("you count numbers, not bytes: multiply by the bytes of one.")
+        for fixed in (2, 4):
+            if always(lambda g, w, case, fixed=fixed: g * case[5] == w * fixed):
+                wrong(f"you take {fixed} bytes a number, whatever is given: use `bytes_a_number`.")
         wrong(f"with {told} the cache has {want} bytes, but you count {got}.")
+    cases, wants = [], []
     for _ in range(30):
         parameters, width, a_text = random.randint(5, 200), random.choice((1, 2, 4)), random.randint(3, 40)
         memory = parameters * width + random.randint(-50, 400)
         want = 0
         while parameters * width + (want + 1) * a_text <= memory:
             want += 1
-        got = _count(texts_that_fit(memory, parameters, a_text, width), "the number of texts")
+        cases.append((memory, parameters, a_text, width))
+        wants.append(want)
+    gots = [_count(texts_that_fit(*case), "the number of texts") for case in cases]
+    slips = {
+        "the weights take memory too: subtract them first.": lambda m, p, a, b: m // a,
+        "the weights take so many bytes a parameter: multiply.": lambda m, p, a, b: max(0, m - p) // a,
+        "the bytes of a text are bytes already: the weights alone are multiplied by the bytes of a number.": (
+            lambda m, p, a, b: max(0, m - p * b) // (a * b)
+        ),
+    }
+    for sentence, slip in slips.items():
+        if gots == [slip(*case) for case in cases]:
+            wrong(sentence)
+    for (memory, parameters, a_text, width), got, want in zip(cases, gots, wants, strict=True):
         told = f"memory {memory}, {parameters} parameters of {width} bytes, {a_text} bytes a text"
         if got < 0:
             wrong(f"with {told} the weights do not fit, so no text does: 0, and not {got}.")
-        if got == memory // a_text != want:
-            wrong("the weights take memory too: subtract them first.")
-        if got == max(0, memory - parameters) // a_text != want:
-            wrong("the weights take so many bytes a parameter: multiply.")
         if got == want + 1:
             wrong(f"with {told}, {want} texts fit, and you say {got}: only whole texts count.")
         if got != want:
@@ -94,7 +111,7 @@ def x01(cache_bytes, texts_that_fit):
         want = 2
         for n in sizes:
             want *= n
-        if (got := _count(cache_bytes(*sizes), "the bytes of the cache")) != want:
+        if (got := _count(cache_bytes(*sizes), "the number of bytes")) != want:
             wrong(f"for the sizes {sizes} the cache has {want:,} bytes, but you count {got:,}.")
     a_text, parameters = cache_bytes(80, 8, 128, 4096, 1, 2), 69 * 10**9
     for spare, want in ((0, 3), (-1, 2)):
@@ -133,10 +150,16 @@ def x02(cached_attention):
         y, k_all, v_all = _tuple(cached_attention(**parts), 3, "the outputs, the keys and the values")
         _untouched(**{name: (kept[name], part) for name, part in parts.items()})
         order = torch.cat([k[:, :, S:], k[:, :, :S]], 2)
-        k_all = _tensor(k_all, "the longer keys", (B, nh, S + T, hs), torch.float64)
-        same("the longer keys", k_all, k, {"the new keys stand before the old ones.": order})
-        v_all = _tensor(v_all, "the longer values", (B, nh, S + T, hs), torch.float64)
-        same("the longer values", v_all, v, {"you return the keys twice.": k})
+        k_all = _tensor(k_all, "the tensor of longer keys", (B, nh, S + T, hs), torch.float64)
+        same("the tensor of longer keys", k_all, k, {"the new keys stand before the old ones.": order})
+        v_all = _tensor(v_all, "the tensor of longer values", (B, nh, S + T, hs), torch.float64)
+        mistakes = {
+            "you return the keys twice.": k,
+            "the new values stand behind the old keys: they belong behind the old values.": torch.cat(
+                [k[:, :, :S], v[:, :, S:]], 2
+            ),
+        }
+        same("the tensor of longer values", v_all, v, mistakes)
         want = F.scaled_dot_product_attention(q, k, v, is_causal=True)[:, :, S:]  # the whole text, without a cache
         q = parts["q"]
         ones = torch.ones(T, S + T, dtype=torch.bool)
@@ -151,6 +174,9 @@ def x02(cached_attention):
                 q, k, v, ones.tril(S), float(S + T) ** 0.5
             ),
             "a token sees itself too: your mask hides it.": _attend(q, k, v, ones.tril(S - 1)) if S else q,
+            "a token sees the one after it: row t allows columns 0 to S + t, and no more.": _attend(
+                q, k, v, ones.tril(S + 1)
+            ),
             "the old tokens are left out: the new ones attend to the new ones only.": _attend(
                 q, k[:, :, S:], v[:, :, S:], torch.ones(T, T, dtype=torch.bool).tril()
             ),
@@ -159,10 +185,13 @@ def x02(cached_attention):
         mistakes["the mask is put on after the softmax: the weights no longer sum to one."] = (
             scores.softmax(-1) * ones.tril(S)
         ) @ v
+        mistakes["hidden scores are set to 0, which the softmax counts like any score: put -inf there."] = (
+            scores.masked_fill(~ones.tril(S), 0.0).softmax(-1) @ v
+        )
         mistakes["the softmax runs over the queries: it belongs over the keys, the last dimension."] = (
             scores.masked_fill(~ones.tril(S), float("-inf")).softmax(-2) @ v
         )
-        y = _tensor(y, "the outputs", (B, nh, T, hs), torch.float64)
+        y = _tensor(y, "the tensor of outputs", (B, nh, T, hs), torch.float64)
         same("the tensor of outputs", y, want, mistakes, rtol=1e-9, atol=1e-10)
         results.append((k_all, k_all.clone(), v_all, v_all.clone()))
     for k_all, k_then, v_all, v_then in results:
@@ -195,7 +224,10 @@ def x03(grouped_attention):
         q = torch.randn(B, nh, T, hs, dtype=torch.float64)
         k, v = torch.randn(2, B, nkv, S, hs, dtype=torch.float64)
         kept = q.clone(), k.clone(), v.clone()
-        got = grouped_attention(q, k, v)
+        try:
+            got = grouped_attention(q, k, v)
+        except ValueError as error:
+            wrong(f"{nh} query heads can share {nkv} key heads, but your function raises a ValueError: {error}")
         _untouched(q=(kept[0], q), k=(kept[1], k), v=(kept[2], v))
         n = nh // nkv
         one = lambda h, j, q=q, k=k, v=v: F.scaled_dot_product_attention(q[:, h], k[:, j], v[:, j])
@@ -211,6 +243,7 @@ def x03(grouped_attention):
             "all query heads use key head 0.": torch.stack([one(h, 0) for h in range(nh)], 1),
             "the key heads are averaged into one.": _attend(q, k.mean(1, True), v.mean(1, True), allowed),
             "the scores are not divided by √hs.": _attend(q, *spread, allowed, 1.0),
+            "your queries do not see all keys: there is no mask here.": _attend(q, *spread, allowed.tril()),
         }
         got = _tensor(got, "the result", (B, nh, T, hs), torch.float64)
         same("the result", got, want, mistakes, rtol=1e-9, atol=1e-10)
@@ -226,7 +259,9 @@ def x03(grouped_attention):
             if str(nh) not in said or str(nkv) not in said or not re.search("[a-z]{3}", str(error)):
                 wrong(f"{nh} query and {nkv} key heads: your ValueError says {str(error)!r}, which does not name both.")
         except Exception as error:
-            wrong(f"{nkv} key heads do not divide {nh} query heads: raise a ValueError, not a {type(error).__name__}.")
+            name = type(error).__name__
+            name = f"an {name}" if name[0] in "AEIOU" else f"a {name}"
+            wrong(f"{nkv} key heads do not divide {nh} query heads: raise a ValueError, not {name}.")
         else:
             wrong(f"{nkv} key heads do not divide {nh} query heads, and your function goes on: raise a ValueError.")
     return "five sizes, one key head among them, and three that do not fit."
@@ -281,6 +316,8 @@ def x04(Ring):
                     late = [s for s, r in held if torch.equal(r, ring.rows[slot % window])]
                     why = f"slot {late[0]}" if late else "a row that should be gone, or nothing"
                     wrong(f"{told} place {slot % window} of self.rows should hold slot {slot}, but it holds {why}.")
+            if not hasattr(ring, "count"):
+                wrong("self.count is gone: leave it in __init__, and let it count the rows written.")
             if ring.count != count:
                 wrong(f"{told} self.count is {ring.count}: count every row, also those that were overwritten at once.")
             slots = _tensor(ring.slots(), "what slots() returns", (window,), torch.int64)
@@ -367,7 +404,8 @@ def x05(left_pad):
                     want_mask[b, t, u] = u >= s or u == t
                     unpadded[b, t, u] = True
         want_start = torch.tensor([T - n for n in lengths])
-        zeros = torch.is_tensor(start) and torch.equal(start, (want_batch == 0).sum(1))
+        said = want_batch != 0
+        zeros = torch.is_tensor(start) and any(torch.equal(start, s) for s in ((~said).sum(1), said.int().argmax(1)))
         if zeros and not torch.equal(start, want_start):
             wrong("a prompt may hold token 0 too: padding is known by the lengths, not by the token.")
         batch = _tensor(batch, "the batch", (B, T), torch.int64)
@@ -388,17 +426,39 @@ def x05(left_pad):
             "the positions count the padding: a row's first real token has position 0.": slots,
             "padding has negative positions: it has position 0.": slots - want_start[:, None],
             "the positions begin at 1: the first real token has 0.": (slots - want_start[:, None] + 1).clamp(min=0),
+            "a prompt may hold token 0 too: the positions count every token from start on.": (said.cumsum(1) - 1).clamp(
+                min=0
+            ),
         }
-        same("the positions", positions, want_at, mistakes)
+        same("the table of positions", positions, want_at, mistakes)
         mask = _tensor(mask, "the mask", (B, T, T), torch.bool)
         real = torch.arange(T) >= want_start[:, None, None]
+        itself = torch.eye(T, dtype=torch.bool)
         mistakes = {
             "the mask is the wrong way round: True means that a slot may look.": ~want_mask,
             "the mask lets real tokens look at padding.": unpadded,
-            "the mask lets tokens look at later ones.": real.expand(B, T, T) | torch.eye(T, dtype=torch.bool),
+            "the mask lets tokens look at later ones.": real.expand(B, T, T) | itself,
             "a padding slot sees nothing, so its softmax is not a number: every slot sees itself.": unpadded & real,
             "rows and columns of the mask are exchanged: row t holds what slot t sees.": want_mask.transpose(1, 2),
-            "a real token has to see itself too.": want_mask & ~torch.eye(T, dtype=torch.bool),
+            "a real token has to see itself too.": want_mask & ~itself,
+            "the triangle is upside down: your slots look at later ones, and not at earlier ones.": (
+                ~unpadded & real | itself
+            ),
+            "you rule out rows of padding: the column says which slot is looked at.": (
+                unpadded & real.transpose(1, 2) | itself
+            ),
+            "the first real token is hidden: slot start is real.": (
+                unpadded & (torch.arange(T) > want_start[:, None, None]) | itself
+            ),
+            "your mask compares positions, and padding has the first token's position: compare slots.": (
+                want_at[:, None] <= want_at[:, :, None]
+            )
+            | itself,
+            "padding looks at other padding: it sees itself alone.": want_mask | unpadded & ~real.transpose(1, 2),
+            "padding looks at other slots: it sees itself alone.": want_mask | ~real.transpose(1, 2),
+            "a prompt may hold token 0 too: in the mask, too, the slots from start on are real.": (
+                unpadded & said[:, None] | itself
+            ),
         }
         same("the mask", mask.int(), want_mask.int(), {name: value.int() for name, value in mistakes.items()})
     return "seven batches, one of a single prompt, one of equal lengths, and one where token 0 is said."
@@ -407,10 +467,24 @@ def x05(left_pad):
 # --- X06: two bugs ----------------------------------------------------------------------------------------------------
 
 
-@task("X06", "write the mended methods of `MendedCache`")
+@task("X06", "write the three methods of `MendedCache` (of the right one, a copy)")
 def x06(MendedCache):
     if not any(name in vars(MendedCache) for name in ("update", "positions", "select")):
         raise NotImplementedError
+    if not issubclass(MendedCache, KVCache):
+        wrong("MendedCache should still be a KVCache.")
+    cache, idx = MendedCache(torch.tensor([0, 3, 1])), torch.zeros(3, 5, dtype=torch.long)
+    cache.select(torch.arange(3))  # nothing is cached yet
+    if cache.length:
+        wrong("select changes self.length: rows come and go, and the tokens in each are as many as before.")
+    if (torch.as_tensor(cache.positions(idx)) < 0).any():
+        wrong("padding has negative positions: it has position 0.")
+    pieces = torch.randn(2, 2, 3, 4, 5, 8)  # two pieces of keys and values
+    returned = [cache.update(0, *piece) for piece in pieces][-1]
+    if not all(map(torch.equal, returned, (torch.cat(list(both), 2) for both in zip(*pieces, strict=True)))):
+        wrong("update should return the old keys and values with the new ones behind them, as it did.")
+    if cache.length:
+        wrong("update changes self.length: `advance` counts the tokens, when they have passed through all layers.")
     config = GPT2Config(vocab_size=60, block_size=20, n_layer=2, n_head=4, n_embd=32, init_std=0.3)
     model, plain = CachedGPT2(config).double().eval(), GPT2(config).double().eval()
     plain.load_state_dict(model.state_dict())
@@ -435,13 +509,13 @@ def x06(MendedCache):
             cache.select(order)
             if cache.layers[0][0].shape[0] != 4 or cache.layers[0][1].shape[0] != 4:
                 wrong("after select with four rows, keys and values should have four rows each.")
+            if padded and (cache.start is None or len(cache.start) != 4):
+                wrong("after select with four rows, start should have four entries: it goes with the rows.")
             future = text[order][:, 9:]
             got = torch.cat([model(future[:, t : t + 1], cache) for t in range(5)], 1)
             for row, parent in enumerate(order.tolist()):
                 if not torch.allclose(got[row], alone(parent, 14)[0, -5:], rtol=1e-8, atol=1e-8):
                     wrong("after select the rows go on with what belongs to others: are values reordered like keys?")
-    if not issubclass(MendedCache, KVCache):
-        wrong("MendedCache should still be a KVCache.")
     for rows in ([2, 0, 0], [1], [1, 2, 0]):
         start = torch.tensor([0, 3, 1])
         cache, k, v = MendedCache(start), *torch.randn(2, 3, 2, 5, 4)
@@ -456,6 +530,8 @@ def x06(MendedCache):
             wrong(f"after select({rows}) of three rows, keys, values and start should be those rows, in that order.")
     cache = MendedCache()
     cache.select(torch.tensor([0]))  # nothing is cached yet
+    for layer in range(2):
+        cache.update(layer, *torch.randn(2, 1, 2, 7, 4))
     cache.advance(7)
     asked = [cache.positions(torch.zeros(1, 3, dtype=torch.long)).tolist() for _ in range(2)]
     if asked != [[7, 8, 9]] * 2:

@@ -43,9 +43,12 @@ def _clear_of_ties(x: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
 # --- X01: a linear layer in integers ----------------------------------------------------------------------------------
 
 
-def _integers(x: torch.Tensor, dim: int | None, top: float = 127, cut=torch.round) -> tuple[torch.Tensor, torch.Tensor]:
+def _integers(
+    x, dim: int | None, top: float = 127, cut=torch.round, magnitude=True
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Integers (as float64) and scales, the maximum taken over `dim` (None: over everything)."""
-    most = x.abs().amax() if dim is None else x.abs().amax(dim, keepdim=True)
+    size = x.abs() if magnitude else x
+    most = size.amax() if dim is None else size.amax(dim, keepdim=True)
     scale = most.clamp(min=1e-30) / top
     return cut(x / scale).double(), scale.double()
 
@@ -100,8 +103,16 @@ def x01(int8_linear):
                 x, w, cut=torch.trunc
             ),
             "rounded down instead of to the nearest: use `torch.round`.": _product(x, w, cut=torch.floor),
+            "rows of w are rounded down instead of to the nearest: use `torch.round`.": (a * s)
+            @ (_integers(w, 1, cut=torch.floor)[0] * t).T,
             "the maximum divided by 255: the integers reach from -127 to 127.": _product(x, w, top=255.0),
         }
+        (a_, s_), (b_, t_) = _integers(x, -1, magnitude=False), _integers(w, 1, magnitude=False)
+        for left, right in ((a_ * s_, b_ * t_), (a_ * s_, b * t), (a * s, b_ * t_)):
+            value = left @ right.T
+            close = lambda other, value=value, size=size: torch.allclose(other, value, rtol=1e-5, atol=1e-7 * size)
+            if y.shape == value.shape and close(y.double()) and not close((a * s) @ (b * t).T):
+                wrong("the scale is made of the largest value, not of the largest magnitude: take `abs` first.")
         if len(shape) == 2:
             mistakes["w's scales belong to its columns in your code: every row has one."] = _product(x, w, w_dim=0)
         want = ((a @ b.T) * s * t[:, 0]).float()
@@ -110,7 +121,10 @@ def x01(int8_linear):
             wrong(
                 "nearly: the scales come in before the sum. Sum the products of the integers, then multiply by scales."
             )
-        same("the result", y, want, mistakes, rtol=1e-5, atol=1e-7 * size)
+        if len(shape) > 2:
+            mistakes["the scales of x are taken along dimension 1: a token lies along the last."] = _product(x, w, 1)
+        what = "the result" if size == 1 else "the result for small weights"
+        same(what, y, want, mistakes, rtol=1e-5, atol=1e-7 * size)
     x, w = torch.randn(3, 40), torch.randn(5, 40)
     x[1], w[2] = 0, 0
     kept = x.clone(), w.clone()
@@ -120,12 +134,33 @@ def x01(int8_linear):
         wrong("a token or a row of zeros gives nan: its scale is 0, so keep it from being divided by (clamp).")
     same("the result for a token of zeros", y[1], torch.zeros(5))
     same("the result for a row of zeros", y[:, 2], torch.zeros(3))
-    tiny = int8_linear(1e-6 * x, w)
-    (a, s), (b, t) = _integers(1e-6 * x, -1), _integers(w, 1)
-    if tiny.abs().max() < 0.5 * ((a @ b.T) * s * t[:, 0]).abs().max():
-        wrong("small inputs are lost: what keeps your scale from being zero must be far smaller than any real scale.")
-    same("the result for very small inputs", tiny, ((a @ b.T) * s * t[:, 0]).float(), rtol=1e-4, atol=1e-12)
-    return "seven shapes, tokens and rows of zeros, and small inputs."
+    for size in (1e-6, 1e-7):
+        tiny = int8_linear(size * x, w)
+        (a, s), (b, t) = _integers(size * x, -1), _integers(w, 1)
+        want = ((a @ b.T) * s * t[:, 0]).float()
+        if tiny.abs().max() < 0.5 * want.abs().max():
+            wrong(
+                "small inputs are lost: what keeps your scale from being zero must be far smaller than any real scale."
+            )
+        if size < 1e-6 and not torch.allclose(tiny, want, rtol=1e-4, atol=1e-12):
+            wrong(
+                f"very small inputs, up to {(size * x).abs().max():.1g}, become coarse: what keeps your scale from "
+                "being zero must be far smaller than any real scale."
+            )
+        same("the result for very small inputs", tiny, want, rtol=1e-4, atol=1e-12)
+    n = 130_000  # so many products of up to 127 * 127 come near 2^31, and as many take them away again
+    x = torch.randint(120, 127, (3, 2 * n))
+    x[:, 0], x[:, n:] = 127, -x[:, :n].flip(1)
+    w = torch.randint(120, 127, (4, 2 * n))
+    w[:, 0], w[:, n:] = 127, w[:, :n].flip(1)
+    x[:, -300:] += torch.randint(0, 20, (3, 300))
+    want = (x @ w.T).float()
+    if not torch.allclose(int8_linear(x.float(), w.float()), want, rtol=1e-5, atol=0):
+        wrong(
+            f"a sum of {2 * n:,} products is off: float32 holds whole numbers up to 16,777,216 only. Make the integers "
+            "int32 or wider before the product."
+        )
+    return "seven shapes, tokens and rows of zeros, small inputs, and a sum of 260,000 products."
 
 
 # --- X02: four bits ---------------------------------------------------------------------------------------------------
@@ -172,20 +207,34 @@ def x02(pack_int4, unpack_int4):
         scale = _tensor(scale, "the scales", groups, torch.float32)
         low, high = (f(w.unflatten(1, (-1, group)), 2) for f in (torch.amin, torch.amax))
         range_, most = high.clamp(min=0) - low.clamp(max=0), torch.maximum(high.abs(), low.abs())
+        dead = range_ == 0
+        if torch.allclose(scale[~dead], want_scale[~dead], rtol=1e-5, atol=0) and (scale[dead] != 1).any():
+            wrong("a group of zeros has the scale 1, or dividing by it gives nan.")
+        strided = w.unflatten(1, (group, -1))  # every so-many-th column
+        strided = (strided.amax(1).clamp(min=0) - strided.amin(1).clamp(max=0)) / 15
+        row = (w.amax(1, keepdim=True).clamp(min=0) - w.amin(1, keepdim=True).clamp(max=0)) / 15
         mistakes = {
             "that is the range of the values alone: zero has to lie in it, so low <= 0 and high >= 0.": (high - low)
             / 15,
             "the range is divided by 16: sixteen integers have fifteen steps between them.": range_ / 16,
+            "low is the smallest value, or 0 if all are above 0: yours goes above 0.": (high.clamp(min=0) - low) / 15,
+            "high is the largest value, or 0 if all are below 0: yours goes below 0.": (high - low.clamp(max=0)) / 15,
+            "a group is made of neighbours in a row: yours takes columns that lie apart.": strided,
+            "all groups of a row share one scale: each has its own.": row.expand(groups),
             "that is the symmetric scale, the largest magnitude over 7: take high - low.": most / 7,
         }
         mistakes = {name: torch.where(value == 0, 1.0, value) for name, value in mistakes.items()}
-        mistakes["a group of zeros has the scale 1, or dividing by it gives nan."] = range_ / 15
         small_ones = (scale == 1) & (want_scale != 1) & (want_scale < 0.1)
         if small_ones.any():
             wrong("a group of small weights gets the scale 1: only a group of zeros does.")
         same("the table of scales", scale, want_scale, mistakes, atol=0)
         zero = _tensor(zero, "the zero points", groups, torch.uint8)
-        same("the table of zero points", zero.double(), want_zero.double())
+        exact = -low.clamp(max=0) / want_scale
+        mistakes = {
+            "the zero points are cut off, not rounded: use `torch.round`.": exact.floor(),
+            "the zero points are rounded up, not to the nearest: use `torch.round`.": exact.ceil(),
+        }
+        same("the table of zero points", zero.double(), want_zero.double().abs(), mistakes)
         packed = _tensor(packed, "the bytes", (out, size // 2), torch.uint8)
         half = size // 2
         no_zero = (w.unflatten(1, (-1, group)) / want_scale[..., None]).round().clamp(0, 15).flatten(1).long()
@@ -194,8 +243,9 @@ def x02(pack_int4, unpack_int4):
         if (apart.abs() == 1).any() and apart.abs().max() == 1:
             o, i = (apart != 0).nonzero()[0].tolist()
             wrong(
-                f"some integers are one off: w[{o}, {i}] / scale is {w[o, i] / want_scale[o, i // group]:.2f}, the "
-                f"{want_zero[o, i // group]:.0f}, which makes {q[o, i]}, and you pack {theirs[o, i]}: is it rounded?"
+                f"some integers are one off: w[{o}, {i}] / scale is {w[o, i] / want_scale[o, i // group]:.2f} and the "
+                f"zero point {int(want_zero[o, i // group])}, which makes {q[o, i]}, and you pack {theirs[o, i]}: is "
+                "w / scale rounded, and the zero point added after that?"
             )
         same(
             "the packed tensor",
@@ -265,7 +315,9 @@ def _by_least_squares(w: torch.Tensor, X: torch.Tensor, step: float) -> torch.Te
 
 
 def _variant(w, H, step, kind: str) -> torch.Tensor:
-    w, done = w.clone(), torch.empty_like(w)
+    first, w, done = w, w.clone(), torch.empty_like(w)
+    if kind == "damped":
+        H = H + 0.01 * H.diagonal().mean() * torch.eye(len(w), dtype=H.dtype)
     full = torch.linalg.inv(H)
     for j in range(len(w)):
         part = torch.linalg.inv(H[j:, j:])
@@ -273,11 +325,12 @@ def _variant(w, H, step, kind: str) -> torch.Tensor:
             part = full[j:, j:]
         if kind == "H":
             part = H[j:, j:]
-        done[j] = (w[j] / step).round() * step
-        e = w[j] - done[j]
+        done[j] = (w[j] / step).floor() * step if kind == "floor" else (w[j] / step).round() * step
+        e = (first if kind == "first" else w)[j] - done[j]
         if kind == "plus":
             e = -e
-        w[j + 1 :] -= (e if kind == "no division" else e / part[0, 0]) * part[0, 1:]
+        end = j + 2 if kind == "next" else len(w)
+        w[j + 1 : end] -= ((e if kind == "no division" else e / part[0, 0]) * part[0, 1:])[: end - j - 1]
     return done
 
 
@@ -299,10 +352,21 @@ def x03(gptq_row):
             "you use H where its inverse belongs.": _variant(w, H, step, "H"),
             "the weights move in the wrong direction: subtract.": _variant(w, H, step, "plus"),
             "the error is not divided by the inverse's diagonal.": _variant(w, H, step, "no division"),
+            "rounded down instead of to the nearest: use `torch.round`.": _variant(w, H, step, "floor"),
+            "the error is measured from the weight as it was given: by then it has moved.": _variant(
+                w, H, step, "first"
+            ),
+            "only the next column moves: all to the right do.": _variant(w, H, step, "next"),
+            "you add to the diagonal of H, as `gptq` of the lecture does: here H stays as it is.": _variant(
+                w, H, step, "damped"
+            ),
+            "you go from right to left.": _variant(w.flip(0), H.flip(0, 1), step, "right").flip(0),
         }
         want = _by_least_squares(w, X, step)
         if torch.allclose(got, want / step) and not torch.allclose(got, want):
             wrong("those are the integers: multiply them by step.")
+        if torch.equal(got, got.round()) and not torch.allclose(want, want.round()):
+            wrong(f"you round to whole numbers: round to multiples of step, here {step}.")
         if (got / step - (got / step).round()).abs().max() > 1e-9:
             wrong("not every weight is a multiple of step: return what is rounded, not the weights that were moved.")
         same("the row", got + 0.0, want + 0.0, mistakes, rtol=1e-9, atol=1e-9)
@@ -360,7 +424,17 @@ def x04(smooth):
             mistakes["the maxima are taken over features: take them over tokens and over outputs."] = x.abs().amax(
                 1
             ) ** alpha / w.abs().amax(1) ** (1 - alpha)
-        s = _tensor(s, "the scales", (size,), torch.float64)
+        for left, right in ((x.amax(0), b), (a, w.amax(0))):
+            value = left.clamp(min=0) ** alpha / right.clamp(min=0) ** (1 - alpha)
+            mistakes[f"you take the largest value of {'w' if left is a else 'x'}, not the largest magnitude."] = value
+        s = _tensor(s, "the vector of scales", (size,), torch.float64)
+        others = torch.tensor([j not in (1, 2) for j in range(size)])
+        near = (s - want).abs() <= 1e-3 * want
+        if near[others].all() and not near.all():
+            wrong(
+                "features 1 and 2 hold inputs or weights of about 1e-7, small but not zero: their scale follows the "
+                "formula too. Only where all are exactly zero is it 1."
+            )
         same("the vector of scales", s, want, mistakes, rtol=1e-9, atol=1e-12)
         same(
             "the inputs",
@@ -448,6 +522,7 @@ def x05(sensitivity):
         net = _Net(size).train(training)
         with torch.no_grad():
             net.second.weight[3, 5] = 40.0  # one outlier: this layer suffers
+        net.first.bias.requires_grad_(False)  # somebody has frozen a parameter
         x, y = torch.randn(200, size), torch.randint(3, (200,))
         layers = {"b": net.second, "a": net.first, "c": net.last}
         calls = []
@@ -488,7 +563,7 @@ def x05(sensitivity):
         if not all(isinstance(v, float) for v in got.values()):
             wrong("the values should be floats: the loss with the layer rounded, minus the whole model's.")
         net.eval()
-        want, lost, piled, symmetric = {}, {}, {}, {}
+        want, lost, piled, symmetric, turned, other = {}, {}, {}, {}, {}, {}
         with torch.no_grad():
             whole = F.cross_entropy(net(x), y).item()
             for name, layer in layers.items():
@@ -498,11 +573,20 @@ def x05(sensitivity):
                 want[name] = lost[name] - whole
                 layer.weight.copy_(round_to_nearest(kept, bits, group, symmetric=True))
                 symmetric[name] = F.cross_entropy(net(x), y).item() - whole
+                for sizes in ((bits, None), *((b, group) for b in (2, 3, 4, 8) if b != bits)):
+                    layer.weight.copy_(round_to_nearest(kept, *sizes, symmetric=False))
+                    other.setdefault(sizes, []).append(F.cross_entropy(net(x), y).item() - whole)
                 layer.weight.copy_(kept)
+                for rest in layers.values():
+                    if rest is not layer:
+                        rest.weight.copy_(round_to_nearest(rest.weight, bits, group, symmetric=False))
+                turned[name] = F.cross_entropy(net(x), y).item() - whole
+                net.load_state_dict(before)
             for name, layer in layers.items():
                 layer.weight.copy_(round_to_nearest(layer.weight, bits, group, symmetric=False))
                 piled[name] = F.cross_entropy(net(x), y).item() - whole
             net.load_state_dict(before)
+        told = lambda b, g: f"{b} bits in {f'groups of {g}' if g else 'whole rows'}"
         values = lambda found, names=tuple(layers): [found[name] for name in names]
         same(
             f"what rounding adds, for the layers {', '.join(layers)},",
@@ -514,6 +598,14 @@ def x05(sensitivity):
                 "that is the symmetric grid: the task asks for symmetric=False.": values(symmetric),
                 "the sign is wrong: the rounded loss minus the whole one.": [-v for v in values(want)],
                 "that is the ratio of the losses: take the difference.": [v / whole for v in values(lost)],
+                "amounts below zero are cut to zero: a little noise is normal, so return them as they are.": [
+                    max(0.0, v) for v in values(want)
+                ],
+                "all other layers are rounded, and this one is whole: it is the other way round.": values(turned),
+                **{
+                    f"you round to {told(b, g)}, and the task gives {told(bits, group)}: pass both on.": found
+                    for (b, g), found in other.items()
+                },
             },
             rtol=1e-5,
             atol=1e-7,

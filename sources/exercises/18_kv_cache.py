@@ -4,7 +4,7 @@
 # Six tasks: what a cache weighs, one step of attention with a cache, shared key heads, a ring buffer, prompts of unequal length, and two bugs in somebody else's cache. Each has a cell to fill in, a check that
 # says what looks wrong, and hints to unfold when you want one.
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/18_kv_cache.ipynb) · a run takes about 10 s and 0.4 GB on a laptop's CPU
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/18_kv_cache.ipynb) · a run takes about 5 s and 0.4 GB on a laptop's CPU
 #
 # Needs: lecture 18. The tasks do not depend on each other.
 
@@ -159,7 +159,7 @@ check.x03(grouped_attention)
 # - `slots()` tells which slot lies in each place, and -1 for a place that was never written;
 # - `last()` returns the rows that are held, the oldest first, as a copy that later writes do not change.
 #
-# `self.rows` must stay the tensor that `__init__` made.
+# `self.rows` must stay the tensor that `__init__` made, and `self.count` the number of rows written so far.
 
 
 # %%
@@ -264,7 +264,7 @@ plt.show()
 # ---
 # ### X06. Two bugs   (2 of 5 · 15 minutes)
 #
-# Somebody wrote a cache of their own. A prompt is read correctly, and then the text goes wrong, most of all with beam search. There are **two** bugs in three methods. Find them; write the mended methods in the class below, and leave the right one alone.
+# Somebody wrote a cache of their own. A prompt is read correctly, and then the text goes wrong, most of all with beam search. There are **two** bugs in three methods. Find them, and write the three methods in the class below: two of them mended, and the right one as it is. (Copy that one, or delete its stub: then the one of `BrokenCache` is used.)
 
 
 # %%
@@ -291,16 +291,29 @@ class BrokenCache(KVCache):
 class MendedCache(BrokenCache):
     """BrokenCache, with its two bugs mended."""
 
-    ### BEGIN SOLUTION
+    def update(self, layer, k, v):
+        """Keep k and v (B, nkv, T, hs) of new tokens. Returns those of all tokens, (B, nkv, K, hs) each."""
+        ### BEGIN SOLUTION
+        if layer in self.layers:
+            k_old, v_old = self.layers[layer]
+            k, v = torch.cat([k_old, k], 2), torch.cat([v_old, v], 2)
+        self.layers[layer] = k, v
+        return k, v
+        ### END SOLUTION
+
     def positions(self, idx):
+        """The positions of new tokens: idx (B, T) -> (T,), or (B, T) with padding, whose own position is 0."""
+        ### BEGIN SOLUTION
         slots = self.slots(idx)
         return slots if self.start is None else (slots - self.start[:, None]).clamp(min=0)
+        ### END SOLUTION
 
     def select(self, rows):
+        """Keep these rows of the batch, in this order; a row may come twice. rows: (B',) int64."""
+        ### BEGIN SOLUTION
         self.layers = {layer: (k[rows], v[rows]) for layer, (k, v) in self.layers.items()}
         self.start = None if self.start is None else self.start[rows]
-
-    ### END SOLUTION
+        ### END SOLUTION
 
 
 # %%

@@ -4,7 +4,7 @@
 # Five tasks: a linear layer that multiplies 8-bit integers, four-bit weights packed two a byte, the update at the heart of GPTQ, the scales of SmoothQuant, and the question that decides in practice: which layer must not be
 # rounded? Each has a cell to fill in, a check that says what looks wrong, and hints to unfold when you want one.
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/19_quantization.ipynb) · a run takes about 60 s and 1.6 GB on a laptop's CPU
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/19_quantization.ipynb) · a run takes about 30 s and 1.6 GB on a laptop's CPU
 #
 # Needs: lecture 19. The tasks do not depend on each other.
 
@@ -51,7 +51,7 @@ transformers.logging.set_verbosity_error()
 # - the product of the integers is summed as whole numbers, which grow far beyond 8 bits: sum in `int32` or wider;
 # - at the end the scales are multiplied in again.
 #
-# A row or a token of zeros stands for zeros; nothing may become `nan`. `x` has any number of dimensions. Leave both inputs as they are.
+# A row or a token of zeros stands for zeros; nothing may become `nan`. Small numbers are not zeros: inputs of 1e-7 have a scale like all others. `x` has any number of dimensions. Leave both inputs as they are.
 
 
 # %%
@@ -71,7 +71,7 @@ check.x01(int8_linear)
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>How many scales does <code>w</code> have, and how many has <code>x</code>? <code>amax</code> with a dimension gives each. With <code>keepdim=True</code> the division broadcasts as it should.</details>
-# <details><summary>Hint 2</summary>127 · 127 · 576 is about nine million. An int8 product that stays int8 wraps around at 127.</details>
+# <details><summary>Hint 2</summary>127 · 127 · 576 is about nine million. An int8 product that stays int8 wraps around at 127, and a sum in float32 is exact only up to 16,777,216.</details>
 # <details><summary>Hint 3</summary><code>(x_int @ w_int.T)</code> has the shape (..., O). Multiply by x's scales, (..., 1), and by w's, (O,). A scale of zero is avoided with <code>.clamp(min=1e-12)</code> before the division.</details>
 #
 # How good is it? The error of the outputs, for inputs without and with one large feature. The scale of a token grows with its largest feature, and with it the error of all the others:
@@ -192,7 +192,7 @@ for alike in (0.0, 0.5, 0.9, 0.99):
 #
 # $$s_j = \frac{\max_{\text{tokens}} |x_j|^{\alpha}}{\max_{\text{rows}} |W_j|^{1-\alpha}}$$
 #
-# where $W_j$ is column $j$. A feature whose inputs are all zero, or whose column is all zero, needs no smoothing: its scale is 1. Then smooth: return the inputs and the weights after the move, whose product is the same, in the dtype that they came in. Leave the inputs as they are.
+# where $W_j$ is column $j$. A feature whose inputs are all zero, or whose column is all zero, needs no smoothing: its scale is 1. (Small is not zero: a maximum of 1e-7 follows the formula.) Then smooth: return the inputs and the weights after the move, whose product is the same, in the dtype that they came in. Leave the inputs as they are.
 
 
 # %%
@@ -239,7 +239,7 @@ plt.show()
 # ---
 # ### X05. Which layer must stay whole?   (3 of 5 · 25 minutes)
 #
-# Four bits everywhere may hurt; often one layer does most of the harm, and leaving it in full costs little. Find out: round **one** layer at a time with `round_to_nearest(weight, bits, group, symmetric=False)`, all others whole, and measure the loss. Return how much each layer's rounding adds. (A little noise is normal: an amount below zero is no mistake.) Afterwards the model has its old weights, bit for bit, and every module is in the mode it was in (`training`),
+# Four bits everywhere may hurt; often one layer does most of the harm, and leaving it in full costs little. Find out: round **one** layer at a time with `round_to_nearest(weight, bits, group, symmetric=False)`, all others whole, and measure the loss. Return how much each layer's rounding adds. (A little noise is normal: an amount below zero is no mistake.) Afterwards the model is as it was: each parameter is the same object with its old values, bit for bit, and its old `requires_grad`; and every module is in the mode it was in (`training`),
 # also where an error or an interrupt stops you, which passes on. No gradients are computed.
 #
 # `loss_of(model)` returns the loss as a float; call it with this very model, not a copy (a real one is large), in evaluation mode. The layers come as a dict from name to `nn.Linear`.

@@ -895,7 +895,7 @@ def left_pad(prompts):
     return batch, start, positions, mask
 
 
-# %% x05 | the positions
+# %% x05 | table of positions
 def left_pad(prompts):
     T = max(len(p) for p in prompts)
     batch = torch.stack([F.pad(p, (T - len(p), 0)) for p in prompts])
@@ -941,3 +941,291 @@ class MendedCache(BrokenCache):
                 self.start.copy_(self.start[rows])
             else:
                 self.start = self.start[rows]
+
+
+# %% x01 | whatever is given
+def cache_bytes(n_layer, n_kv_head, head_size, tokens, texts, bytes_a_number):
+    return 2 * n_layer * n_kv_head * head_size * tokens * texts * 2
+
+
+def texts_that_fit(memory, parameters, bytes_a_text, bytes_a_number):
+    return max(0, memory - parameters * 2) // bytes_a_text
+
+
+# %% x01 | only whole texts count
+def cache_bytes(n_layer, n_kv_head, head_size, tokens, texts, bytes_a_number):
+    return 2 * n_layer * n_kv_head * head_size * tokens * texts * bytes_a_number
+
+
+def texts_that_fit(memory, parameters, bytes_a_text, bytes_a_number):
+    return round(max(0, memory - parameters * bytes_a_number) / bytes_a_text)
+
+
+# %% x01 | are bytes already
+def cache_bytes(n_layer, n_kv_head, head_size, tokens, texts, bytes_a_number):
+    return 2 * n_layer * n_kv_head * head_size * tokens * texts * bytes_a_number
+
+
+def texts_that_fit(memory, parameters, bytes_a_text, bytes_a_number):
+    return max(0, memory - parameters * bytes_a_number) // (bytes_a_text * bytes_a_number)
+
+
+# %% x02 | sees the one after it
+def cached_attention(q, k, v, k_old, v_old):
+    S = k_old.shape[2]
+    k, v = torch.cat([k_old, k], 2), torch.cat([v_old, v], 2)
+    T, K = q.shape[2], k.shape[2]
+    w = (
+        (q @ k.mT / q.shape[-1] ** 0.5)
+        .masked_fill(~torch.ones(T, K, dtype=torch.bool).tril(S + 1), -torch.inf)
+        .softmax(-1)
+    )
+    return w @ v, k, v
+
+
+# %% x02 | put -inf there
+def cached_attention(q, k, v, k_old, v_old):
+    S = k_old.shape[2]
+    k, v = torch.cat([k_old, k], 2), torch.cat([v_old, v], 2)
+    T, K = q.shape[2], k.shape[2]
+    w = (q @ k.mT / q.shape[-1] ** 0.5).masked_fill(~torch.ones(T, K, dtype=torch.bool).tril(S), 0).softmax(-1)
+    return w @ v, k, v
+
+
+# %% x02 | behind the old values
+def cached_attention(q, k, v, k_old, v_old):
+    S = k_old.shape[2]
+    k, v = torch.cat([k_old, k], 2), torch.cat([k_old, v], 2)
+    T, K = q.shape[2], k.shape[2]
+    w = (q @ k.mT / q.shape[-1] ** 0.5).masked_fill(~torch.ones(T, K, dtype=torch.bool).tril(S), -torch.inf).softmax(-1)
+    return w @ v, k, v
+
+
+# %% x03 | no mask here
+def grouped_attention(q, k, v):
+    nh, nkv = q.shape[1], k.shape[1]
+    if nh % nkv:
+        raise ValueError(f"{nkv} key heads do not divide {nh} query heads")
+    n = nh // nkv
+    return F.scaled_dot_product_attention(q, k.repeat_interleave(n, 1), v.repeat_interleave(n, 1), is_causal=True)
+
+
+# %% x03 | 6 query heads can share 2 key heads
+def grouped_attention(q, k, v):
+    nh, nkv = q.shape[1], k.shape[1]
+    if nkv % nh:
+        raise ValueError(f"{nkv} key heads do not divide {nh} query heads")
+    n = nh // nkv
+    return F.scaled_dot_product_attention(q, k.repeat_interleave(n, 1), v.repeat_interleave(n, 1))
+
+
+# %% x03 | not an AssertionError
+def grouped_attention(q, k, v):
+    nh, nkv = q.shape[1], k.shape[1]
+    assert nh % nkv == 0, f"{nkv} key heads do not divide {nh} query heads"
+    n = nh // nkv
+    return F.scaled_dot_product_attention(q, k.repeat_interleave(n, 1), v.repeat_interleave(n, 1))
+
+
+# %% x04 | self.count is gone
+class Ring:
+    def __init__(self, window, size):
+        self.window = window
+        self.rows = torch.zeros(window, size)
+        self.held = torch.full((window,), -1)
+        self.n = 0
+
+    def write(self, x):
+        for i in range(x.shape[0]):
+            p = self.n % self.window
+            self.rows[p] = x[i]
+            self.held[p] = self.n
+            self.n += 1
+
+    def slots(self):
+        return self.held
+
+    def last(self):
+        order = self.held.argsort()
+        return self.rows[order[self.held[order] >= 0]]
+
+
+# %% x05 | known by the lengths
+def left_pad(prompts):
+    T = max(len(p) for p in prompts)
+    batch = torch.stack([F.pad(p, (T - len(p), 0)) for p in prompts])
+    start = (batch != 0).int().argmax(1)
+    slots = torch.arange(T)
+    positions = (slots - start[:, None]).clamp(min=0)
+    mask = (slots[None, :] <= slots[:, None]) & (slots >= start[:, None, None])
+    mask = mask | (slots[None, :] == slots[:, None])
+    return batch, start, positions, mask
+
+
+# %% x05 | count every token from start on
+def left_pad(prompts):
+    T = max(len(p) for p in prompts)
+    batch = torch.stack([F.pad(p, (T - len(p), 0)) for p in prompts])
+    start = torch.tensor([T - len(p) for p in prompts])
+    slots = torch.arange(T)
+    positions = ((batch != 0).cumsum(1) - 1).clamp(min=0)
+    mask = (slots[None, :] <= slots[:, None]) & (slots >= start[:, None, None])
+    mask = mask | (slots[None, :] == slots[:, None])
+    return batch, start, positions, mask
+
+
+# %% x05 | in the mask, too
+def left_pad(prompts):
+    T = max(len(p) for p in prompts)
+    batch = torch.stack([F.pad(p, (T - len(p), 0)) for p in prompts])
+    start = torch.tensor([T - len(p) for p in prompts])
+    slots = torch.arange(T)
+    positions = (slots - start[:, None]).clamp(min=0)
+    mask = (slots[None, :] <= slots[:, None]) & (batch != 0)[:, None, :]
+    mask = mask | (slots[None, :] == slots[:, None])
+    return batch, start, positions, mask
+
+
+# %% x05 | upside down
+def left_pad(prompts):
+    T = max(len(p) for p in prompts)
+    batch = torch.stack([F.pad(p, (T - len(p), 0)) for p in prompts])
+    start = torch.tensor([T - len(p) for p in prompts])
+    slots = torch.arange(T)
+    positions = (slots - start[:, None]).clamp(min=0)
+    mask = (slots[None, :] >= slots[:, None]) & (slots >= start[:, None, None])
+    mask = mask | (slots[None, :] == slots[:, None])
+    return batch, start, positions, mask
+
+
+# %% x05 | rule out rows of padding
+def left_pad(prompts):
+    T = max(len(p) for p in prompts)
+    batch = torch.stack([F.pad(p, (T - len(p), 0)) for p in prompts])
+    start = torch.tensor([T - len(p) for p in prompts])
+    slots = torch.arange(T)
+    positions = (slots - start[:, None]).clamp(min=0)
+    mask = (slots[None, :] <= slots[:, None]) & (slots[:, None] >= start[:, None, None])
+    mask = mask | (slots[None, :] == slots[:, None])
+    return batch, start, positions, mask
+
+
+# %% x05 | first real token is hidden
+def left_pad(prompts):
+    T = max(len(p) for p in prompts)
+    batch = torch.stack([F.pad(p, (T - len(p), 0)) for p in prompts])
+    start = torch.tensor([T - len(p) for p in prompts])
+    slots = torch.arange(T)
+    positions = (slots - start[:, None]).clamp(min=0)
+    mask = (slots[None, :] <= slots[:, None]) & (slots > start[:, None, None])
+    mask = mask | (slots[None, :] == slots[:, None])
+    return batch, start, positions, mask
+
+
+# %% x05 | looks at other padding
+def left_pad(prompts):
+    T = max(len(p) for p in prompts)
+    batch = torch.stack([F.pad(p, (T - len(p), 0)) for p in prompts])
+    start = torch.tensor([T - len(p) for p in prompts])
+    slots = torch.arange(T)
+    positions = (slots - start[:, None]).clamp(min=0)
+    mask = (slots[None, :] <= slots[:, None]) & (slots >= start[:, None, None])
+    mask = mask | (slots[None, :] <= slots[:, None]) & (slots[:, None] < start[:, None, None])
+    return batch, start, positions, mask
+
+
+# %% x05 | looks at other slots
+def left_pad(prompts):
+    T = max(len(p) for p in prompts)
+    batch = torch.stack([F.pad(p, (T - len(p), 0)) for p in prompts])
+    start = torch.tensor([T - len(p) for p in prompts])
+    slots = torch.arange(T)
+    positions = (slots - start[:, None]).clamp(min=0)
+    mask = (slots[None, :] <= slots[:, None]) & (slots >= start[:, None, None])
+    mask = mask | (slots[:, None] < start[:, None, None])
+    return batch, start, positions, mask
+
+
+# %% x06 | padding has negative positions
+class MendedCache(BrokenCache):
+    def positions(self, idx):
+        slots = torch.arange(self.length, self.length + idx.shape[1], device=idx.device)
+        return slots if self.start is None else (slots - self.start[:, None])
+
+    def select(self, rows):
+        self.layers = {layer: (k[rows], v[rows]) for layer, (k, v) in self.layers.items()}
+        self.start = None if self.start is None else self.start[rows]
+
+
+# %% x06 | start should have four entries
+class MendedCache(BrokenCache):
+    def positions(self, idx):
+        slots = torch.arange(self.length, self.length + idx.shape[1], device=idx.device)
+        return slots if self.start is None else (slots - self.start[:, None]).clamp(min=0)
+
+    def select(self, rows):
+        self.layers = {layer: (k[rows], v[rows]) for layer, (k, v) in self.layers.items()}
+        pass
+
+
+# %% x06 | update changes self.length
+class MendedCache(BrokenCache):
+    def positions(self, idx):
+        slots = torch.arange(self.length, self.length + idx.shape[1], device=idx.device)
+        return slots if self.start is None else (slots - self.start[:, None]).clamp(min=0)
+
+    def update(self, layer, k, v):
+        out = super().update(layer, k, v)
+        self.length += k.shape[2]
+        return out
+
+    def select(self, rows):
+        self.layers = {layer: (k[rows], v[rows]) for layer, (k, v) in self.layers.items()}
+        self.start = None if self.start is None else self.start[rows]
+
+
+# %% x06 | select changes self.length
+class MendedCache(BrokenCache):
+    def positions(self, idx):
+        slots = torch.arange(self.length, self.length + idx.shape[1], device=idx.device)
+        return slots if self.start is None else (slots - self.start[:, None]).clamp(min=0)
+
+    def select(self, rows):
+        self.length = len(rows)
+        self.layers = {layer: (k[rows], v[rows]) for layer, (k, v) in self.layers.items()}
+        self.start = None if self.start is None else self.start[rows]
+
+
+# %% x06 | the new ones behind them
+class MendedCache(BrokenCache):
+    def positions(self, idx):
+        slots = torch.arange(self.length, self.length + idx.shape[1], device=idx.device)
+        return slots if self.start is None else (slots - self.start[:, None]).clamp(min=0)
+
+    def update(self, layer, k, v):
+        if layer in self.layers:
+            k_old, v_old = self.layers[layer]
+            k, v = torch.cat([k, k_old], 2), torch.cat([v, v_old], 2)
+        self.layers[layer] = k, v
+        return k, v
+
+    def select(self, rows):
+        self.layers = {layer: (k[rows], v[rows]) for layer, (k, v) in self.layers.items()}
+        self.start = None if self.start is None else self.start[rows]
+
+
+# %% x06 | still to do: write the three methods
+class MendedCache(BrokenCache):
+    positions, select = KVCache.positions, KVCache.select
+
+    def update(self, layer, k, v):
+        raise NotImplementedError("X06: write your answer here, run this cell, then the check below it")
+
+
+# %% x05 | compares positions
+def left_pad(prompts):
+    T = max(len(p) for p in prompts)
+    batch = torch.stack([F.pad(p, (T - len(p), 0)) for p in prompts])
+    start = torch.tensor([T - len(p) for p in prompts])
+    pos = (torch.arange(T) - start[:, None]).clamp(min=0)
+    return batch, start, pos, (pos[:, None, :] <= pos[:, :, None]) | torch.eye(T, dtype=torch.bool)

@@ -415,7 +415,7 @@ def gptq_row(w, H, step):
         done[j] = (w[j] / step).round() * step
 
 
-# %% x03 | the row is off
+# %% x03 | from right to left
 def gptq_row(w, H, step):
     w, done = w.clone(), torch.empty_like(w)
     for j in reversed(range(len(w))):  # from right to left
@@ -513,7 +513,7 @@ def smooth(x, w, alpha):
     return s, x / s, w * s
 
 
-# %% x04 | the vector of scales
+# %% x04 | small but not zero
 def smooth(x, w, alpha):
     s = x.abs().amax(0).clamp(min=1e-5) ** alpha / w.abs().amax(0).clamp(min=1e-5) ** (1 - alpha)
     return s, x / s, w * s
@@ -946,7 +946,7 @@ def smooth(x, w, alpha):
     return s, x / s, w * s
 
 
-# %% x04 | off by up to
+# %% x04 | small but not zero
 def smooth(x, w, alpha):
     a, b = x.abs().amax(0), w.abs().amax(0)
     s = torch.where((a < 1e-3) | (b < 1e-3), 1.0, a**alpha / b ** (1 - alpha))
@@ -1123,3 +1123,382 @@ def sensitivity(model, layers, loss_of, bits, group):
     finally:
         model.training = was
     return harm
+
+
+# %% x01 | float32 holds whole numbers
+def int8_linear(x, w):
+    sw = w.abs().amax(1).clamp(min=1e-30) / 127
+    sx = x.abs().amax(-1, keepdim=True).clamp(min=1e-30) / 127
+    qw = torch.round(w / sw[:, None])
+    qx = torch.round(x / sx)
+    y = qx @ qw.T
+    return y * sx * sw
+
+
+# %% x01 | become coarse
+def int8_linear(x, w):
+    sw = w.abs().amax(1).div(127).clamp(min=1e-8)
+    sx = x.abs().amax(-1, keepdim=True).div(127).clamp(min=1e-8)
+    qw = torch.round(w / sw[:, None]).to(torch.int32)
+    qx = torch.round(x / sx).to(torch.int32)
+    y = qx @ qw.T
+    return y * sx * sw
+
+
+# %% x01 | not of the largest magnitude
+def int8_linear(x, w):
+    sw = w.amax(1).clamp(min=1e-30) / 127
+    sx = x.amax(-1, keepdim=True).clamp(min=1e-30) / 127
+    qw = torch.round(w / sw[:, None]).to(torch.int32)
+    qx = torch.round(x / sx).to(torch.int32)
+    y = qx @ qw.T
+    return y * sx * sw
+
+
+# %% x01 | not of the largest magnitude
+def int8_linear(x, w):
+    sw = w.amax(1).clamp(min=1e-30) / 127
+    sx = x.abs().amax(-1, keepdim=True).clamp(min=1e-30) / 127
+    qw = torch.round(w / sw[:, None]).to(torch.int32)
+    qx = torch.round(x / sx).to(torch.int32)
+    y = qx @ qw.T
+    return y * sx * sw
+
+
+# %% x01 | rows of w are rounded down
+def int8_linear(x, w):
+    sw = w.abs().amax(1).clamp(min=1e-30) / 127
+    sx = x.abs().amax(-1, keepdim=True).clamp(min=1e-30) / 127
+    qw = torch.floor(w / sw[:, None]).to(torch.int32)
+    qx = torch.round(x / sx).to(torch.int32)
+    y = qx @ qw.T
+    return y * sx * sw
+
+
+# %% x01 | the result for small weights
+def int8_linear(x, w):
+    sw = w.abs().amax(1).clamp(min=1e-3) / 127
+    sx = x.abs().amax(-1, keepdim=True).clamp(min=1e-3) / 127
+    qw = torch.round(w / sw[:, None]).to(torch.int32)
+    qx = torch.round(x / sx).to(torch.int32)
+    y = qx @ qw.T
+    return y * sx * sw
+
+
+# %% x02 | yours goes above 0
+def pack_int4(w, group):
+    x = w.reshape(w.shape[0], -1, group)
+    low = x.amin(-1)
+    high = x.amax(-1).clamp(min=0)
+    scale = (high - low) / 15
+    scale = torch.where(scale == 0, 1.0, scale)
+    zero = torch.round(-low / scale)
+    q = (torch.round(x / scale[..., None]) + zero[..., None]).clamp(0, 15).to(torch.uint8)
+    q = q.reshape(w.shape)
+    return q[:, ::2] | (q[:, 1::2] << 4), scale, zero.to(torch.uint8)
+
+
+def unpack_int4(packed, scale, zero):
+    q = torch.stack([packed & 15, packed >> 4], -1).flatten(1).float()
+    q = q.reshape(q.shape[0], scale.shape[1], -1)
+    return ((q - zero.float()[..., None]) * scale[..., None]).flatten(1)
+
+
+# %% x02 | yours goes below 0
+def pack_int4(w, group):
+    x = w.reshape(w.shape[0], -1, group)
+    low = x.amin(-1).clamp(max=0)
+    high = x.amax(-1)
+    scale = (high - low) / 15
+    scale = torch.where(scale == 0, 1.0, scale)
+    zero = torch.round(-low / scale)
+    q = (torch.round(x / scale[..., None]) + zero[..., None]).clamp(0, 15).to(torch.uint8)
+    q = q.reshape(w.shape)
+    return q[:, ::2] | (q[:, 1::2] << 4), scale, zero.to(torch.uint8)
+
+
+def unpack_int4(packed, scale, zero):
+    q = torch.stack([packed & 15, packed >> 4], -1).flatten(1).float()
+    q = q.reshape(q.shape[0], scale.shape[1], -1)
+    return ((q - zero.float()[..., None]) * scale[..., None]).flatten(1)
+
+
+# %% x02 | zero points are cut off
+def pack_int4(w, group):
+    x = w.reshape(w.shape[0], -1, group)
+    low = x.amin(-1).clamp(max=0)
+    high = x.amax(-1).clamp(min=0)
+    scale = (high - low) / 15
+    scale = torch.where(scale == 0, 1.0, scale)
+    zero = torch.floor(-low / scale)
+    q = (torch.round(x / scale[..., None]) + zero[..., None]).clamp(0, 15).to(torch.uint8)
+    q = q.reshape(w.shape)
+    return q[:, ::2] | (q[:, 1::2] << 4), scale, zero.to(torch.uint8)
+
+
+def unpack_int4(packed, scale, zero):
+    q = torch.stack([packed & 15, packed >> 4], -1).flatten(1).float()
+    q = q.reshape(q.shape[0], scale.shape[1], -1)
+    return ((q - zero.float()[..., None]) * scale[..., None]).flatten(1)
+
+
+# %% x02 | columns that lie apart
+def pack_int4(w, group):
+    x = w.reshape(w.shape[0], group, -1).transpose(1, 2)
+    low = x.amin(-1).clamp(max=0)
+    high = x.amax(-1).clamp(min=0)
+    scale = (high - low) / 15
+    scale = torch.where(scale == 0, 1.0, scale)
+    zero = torch.round(-low / scale)
+    q = (torch.round(x / scale[..., None]) + zero[..., None]).clamp(0, 15).to(torch.uint8)
+    q = q.reshape(w.shape)
+    return q[:, ::2] | (q[:, 1::2] << 4), scale, zero.to(torch.uint8)
+
+
+def unpack_int4(packed, scale, zero):
+    q = torch.stack([packed & 15, packed >> 4], -1).flatten(1).float()
+    q = q.reshape(q.shape[0], scale.shape[1], -1)
+    return ((q - zero.float()[..., None]) * scale[..., None]).flatten(1)
+
+
+# %% x02 | share one scale
+def pack_int4(w, group):
+    x = w.reshape(w.shape[0], -1, group)
+    low = x.amin((-1, -2)).clamp(max=0)[:, None].expand(x.shape[:2])
+    high = x.amax((-1, -2)).clamp(min=0)[:, None].expand(x.shape[:2])
+    scale = (high - low) / 15
+    scale = torch.where(scale == 0, 1.0, scale)
+    zero = torch.round(-low / scale)
+    q = (torch.round(x / scale[..., None]) + zero[..., None]).clamp(0, 15).to(torch.uint8)
+    q = q.reshape(w.shape)
+    return q[:, ::2] | (q[:, 1::2] << 4), scale, zero.to(torch.uint8)
+
+
+def unpack_int4(packed, scale, zero):
+    q = torch.stack([packed & 15, packed >> 4], -1).flatten(1).float()
+    q = q.reshape(q.shape[0], scale.shape[1], -1)
+    return ((q - zero.float()[..., None]) * scale[..., None]).flatten(1)
+
+
+# %% x02 | a group of zeros has the scale 1
+def pack_int4(w, group):
+    x = w.reshape(w.shape[0], -1, group)
+    low = x.amin(-1).clamp(max=0)
+    high = x.amax(-1).clamp(min=0)
+    scale = (high - low) / 15
+    scale = scale.clamp(min=1e-9)
+    zero = torch.round(-low / scale)
+    q = (torch.round(x / scale[..., None]) + zero[..., None]).clamp(0, 15).to(torch.uint8)
+    q = q.reshape(w.shape)
+    return q[:, ::2] | (q[:, 1::2] << 4), scale, zero.to(torch.uint8)
+
+
+def unpack_int4(packed, scale, zero):
+    q = torch.stack([packed & 15, packed >> 4], -1).flatten(1).float()
+    q = q.reshape(q.shape[0], scale.shape[1], -1)
+    return ((q - zero.float()[..., None]) * scale[..., None]).flatten(1)
+
+
+# %% x02 | and the zero point 0, which makes 8
+def pack_int4(w, group):
+    x = w.reshape(w.shape[0], -1, group)
+    low = x.amin(-1).clamp(max=0)
+    high = x.amax(-1).clamp(min=0)
+    scale = (high - low) / 15
+    scale = torch.where(scale == 0, 1.0, scale)
+    zero = torch.round(-low / scale)
+    q = (torch.floor(x / scale[..., None]) + zero[..., None]).clamp(0, 15).to(torch.uint8)
+    q = q.reshape(w.shape)
+    return q[:, ::2] | (q[:, 1::2] << 4), scale, zero.to(torch.uint8)
+
+
+def unpack_int4(packed, scale, zero):
+    q = torch.stack([packed & 15, packed >> 4], -1).flatten(1).float()
+    q = q.reshape(q.shape[0], scale.shape[1], -1)
+    return ((q - zero.float()[..., None]) * scale[..., None]).flatten(1)
+
+
+# %% x03 | by then it has moved
+def gptq_row(w, H, step):
+    first = w.clone()
+    w = w.clone()
+    out = torch.zeros_like(w)
+    for j in range(len(w)):
+        Hinv = torch.linalg.inv(H[j:, j:])
+        out[j] = torch.round(w[j] / step) * step
+        w[j + 1 :] -= (first[j] - out[j]) / Hinv[0, 0] * Hinv[0, 1:]
+    return out
+
+
+# %% x03 | rounded down
+def gptq_row(w, H, step):
+    w = w.clone()
+    out = torch.zeros_like(w)
+    for j in range(len(w)):
+        Hinv = torch.linalg.inv(H[j:, j:])
+        out[j] = torch.floor(w[j] / step) * step
+        w[j + 1 :] -= (w[j] - out[j]) / Hinv[0, 0] * Hinv[0, 1:]
+    return out
+
+
+# %% x03 | only the next column moves
+def gptq_row(w, H, step):
+    w = w.clone()
+    out = torch.zeros_like(w)
+    for j in range(len(w)):
+        Hinv = torch.linalg.inv(H[j:, j:])
+        out[j] = torch.round(w[j] / step) * step
+        w[j + 1 : j + 2] -= (w[j] - out[j]) / Hinv[0, 0] * Hinv[0, 1:2]
+    return out
+
+
+# %% x03 | add to the diagonal
+def gptq_row(w, H, step):
+    w = w.clone()
+    H = H + 0.01 * H.diagonal().mean() * torch.eye(len(w), dtype=H.dtype)
+    out = torch.zeros_like(w)
+    for j in range(len(w)):
+        Hinv = torch.linalg.inv(H[j:, j:])
+        out[j] = torch.round(w[j] / step) * step
+        w[j + 1 :] -= (w[j] - out[j]) / Hinv[0, 0] * Hinv[0, 1:]
+    return out
+
+
+# %% x03 | round to whole numbers
+def gptq_row(w, H, step):
+    w = w.clone()
+    out = torch.zeros_like(w)
+    for j in range(len(w)):
+        Hinv = torch.linalg.inv(H[j:, j:])
+        out[j] = torch.round(w[j])
+        w[j + 1 :] -= (w[j] - out[j]) / Hinv[0, 0] * Hinv[0, 1:]
+    return out
+
+
+# %% x04 | largest value of w
+def smooth(x, w, alpha):
+    xm = x.abs().amax(0)
+    wm = w.amax(0)
+    s = xm**alpha / wm ** (1 - alpha)
+    s = torch.where((xm == 0) | (wm == 0), torch.ones_like(s), s)
+    return s, x / s, w * s
+
+
+# %% x05 | cut to zero
+@torch.no_grad()
+def sensitivity(model, layers, loss_of, bits, group):
+    modes = {m: m.training for m in model.modules()}
+    model.eval()
+    try:
+        whole = loss_of(model)
+        out = {}
+        for name, layer in layers.items():
+            old = layer.weight.detach().clone()
+            try:
+                layer.weight.copy_(round_to_nearest(old, bits, group, symmetric=False))
+                out[name] = max(0.0, loss_of(model) - whole)
+            finally:
+                layer.weight.copy_(old)
+        return out
+    finally:
+        for m, t in modes.items():
+            m.training = t
+
+
+# %% x05 | whole rows
+@torch.no_grad()
+def sensitivity(model, layers, loss_of, bits, group):
+    modes = {m: m.training for m in model.modules()}
+    model.eval()
+    try:
+        whole = loss_of(model)
+        out = {}
+        for name, layer in layers.items():
+            old = layer.weight.detach().clone()
+            try:
+                layer.weight.copy_(round_to_nearest(old, bits, None, symmetric=False))
+                out[name] = loss_of(model) - whole
+            finally:
+                layer.weight.copy_(old)
+        return out
+    finally:
+        for m, t in modes.items():
+            m.training = t
+
+
+# %% x05 | you round to 4 bits
+@torch.no_grad()
+def sensitivity(model, layers, loss_of, bits, group):
+    modes = {m: m.training for m in model.modules()}
+    model.eval()
+    try:
+        whole = loss_of(model)
+        out = {}
+        for name, layer in layers.items():
+            old = layer.weight.detach().clone()
+            try:
+                layer.weight.copy_(round_to_nearest(old, 4, group, symmetric=False))
+                out[name] = loss_of(model) - whole
+            finally:
+                layer.weight.copy_(old)
+        return out
+    finally:
+        for m, t in modes.items():
+            m.training = t
+
+
+# %% x05 | other way round
+@torch.no_grad()
+def sensitivity(model, layers, loss_of, bits, group):
+    modes = {m: m.training for m in model.modules()}
+    model.eval()
+    try:
+        whole = loss_of(model)
+        out = {}
+        for name, layer in layers.items():
+            old = layer.weight.detach().clone()
+            olds = {n: l.weight.clone() for n, l in layers.items()}
+            try:
+                [
+                    l.weight.copy_(round_to_nearest(l.weight, bits, group, symmetric=False))
+                    for l in layers.values()
+                    if l is not layer
+                ]
+                out[name] = loss_of(model) - whole
+            finally:
+                [l.weight.copy_(olds[n]) for n, l in layers.items()]
+        return out
+    finally:
+        for m, t in modes.items():
+            m.training = t
+
+
+# %% x05 | first.bias has another requires_grad
+def sensitivity(model, layers, loss_of, bits, group):
+    modes = {m: m.training for m in model.modules()}
+    model.eval()
+    model.requires_grad_(False)
+    try:
+        whole = loss_of(model)
+        out = {}
+        for name, layer in layers.items():
+            old = layer.weight.detach().clone()
+            try:
+                layer.weight.data.copy_(round_to_nearest(old, bits, group, symmetric=False))
+                out[name] = loss_of(model) - whole
+            finally:
+                layer.weight.data.copy_(old)
+        return out
+    finally:
+        for m, t in modes.items():
+            m.training = t
+        model.requires_grad_(True)
+
+
+# %% x01 | along dimension 1
+def int8_linear(x, w):
+    sw = (w.abs().amax(1) / 127).clamp(min=1e-12)
+    sx = (x.abs().amax(1, keepdim=True) / 127).clamp(min=1e-12) if x.ndim > 1 else (x.abs().amax() / 127)
+    a = torch.round(x / sx).int()
+    b = torch.round(w / sw[:, None]).int()
+    return ((a.double() * sx) @ (b.double() * sw[:, None]).T).float()
