@@ -18,6 +18,16 @@ def lectures() -> dict[str, str]:
     return found
 
 
+def asked(file: str | Path | None = None) -> dict[str, list[str]]:
+    """{section: the questions that it answers}, which lecture 26's search indexes beside the text.
+
+    A section that is new may have none yet.
+
+    file: a JSON file of such questions, to use instead.  Raises DataError.
+    """
+    return _json("asked", file)
+
+
 def questions(file: str | Path | None = None) -> list[dict]:
     """Questions on the course, each with the sections that answer it: what lecture 26 measures its search with.
 
@@ -25,11 +35,15 @@ def questions(file: str | Path | None = None) -> list[dict]:
     "needs" (a list of needs, each a list of sections any of which meets it), "answer", "split" ("dev", "test").
     file: a JSON file of such questions, to use instead.  Raises DataError.
     """
-    path = data.fetch("questions", file)
+    return _json("questions", file)
+
+
+def _json(name: str, file: str | Path | None):
+    path = data.fetch(name, file)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
-        raise data.DataError(f"{path} does not hold a list of questions in JSON: check which file you gave.") from None
+        raise data.DataError(f"{path} does not hold questions in JSON: check which file you gave.") from None
 
 
 def cache(name: str) -> Path:

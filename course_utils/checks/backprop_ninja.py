@@ -526,7 +526,7 @@ def ex3(batchnorm_backward, s):
     }
     want = autograd(pre, forward)
     grade("dhprebn", batchnorm_backward, want, mistakes, dhpreact=up, bngain=gain, bnraw=raw, bnvar_inv=inverse)
-    return "nine steps in one, and orthogonal to shift and stretch."
+    return "seven steps in one, and orthogonal to shift and stretch."
 
 
 # --- exercise 4: training -----
@@ -553,9 +553,12 @@ def by_autograd(P: dict, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor
     return loss.detach(), dict(zip(leaves, grads, strict=True))
 
 
+AUTOGRAD = "autograd did the work: this exercise wants every gradient from your own lines, without `requires_grad`."
+
+
 def _untouched_by_autograd(P: dict) -> None:
     if any(p.requires_grad or p.grad is not None for p in P.values()):
-        wrong("autograd did the work: this exercise wants every gradient from your own lines, without `requires_grad`.")
+        wrong(AUTOGRAD)
 
 
 @task("Exercise 4 (all gradients)", "write `gradients`")
@@ -564,7 +567,13 @@ def ex4(gradients, s):
     P, x, y = parameters(s), torch.randint(s.V, (s.N + 4, s.T)), torch.randint(s.V, (s.N + 4,))
     before = {name: p.clone() for name, p in P.items()}
     want_loss, want = by_autograd(P, x, y)
-    answer = gradients(P, x, y)
+    try:
+        with torch.no_grad():  # so a gradient can only come from the learner's own lines
+            answer = gradients(P, x, y)
+    except RuntimeError as problem:
+        if "does not require grad" in str(problem):
+            wrong(AUTOGRAD)
+        raise
     _untouched_by_autograd(P)
     for name, p in before.items():
         if not torch.equal(P[name], p):
@@ -572,7 +581,14 @@ def ex4(gradients, s):
     if not isinstance(answer, tuple) or len(answer) != 2 or not isinstance(answer[1], dict):
         wrong("return two things: the loss, and a dictionary {name of the parameter: its gradient}.")
     loss, got = answer
-    same("the loss", loss, want_loss, rtol=1e-9)
+    pre = P["C"][x].flatten(1) @ P["W1"]
+    raw = (pre - pre.mean(0)) / (pre.var(0) + EPS).sqrt()
+    bessel = F.cross_entropy((P["bngain"] * raw + P["bnbias"]).tanh() @ P["W2"] + P["b2"], y)
+    usual = {
+        "the loss comes from a variance divided by n - 1, torch's default: this network's is divided by n.": bessel,
+        "the loss is the sum over the examples: it should be their mean.": want_loss * len(y),
+    }
+    same("the loss", loss, want_loss, usual, rtol=1e-9)
     missing = set(want) - set(got)
     if missing:
         wrong(f"there is no gradient for {', '.join(sorted(missing))}.")
@@ -619,8 +635,10 @@ def _other_batchnorms(name: str, P: dict, x: torch.Tensor, y: torch.Tensor) -> d
 
 @task("Exercise 4 (the training loop)", "write `train_by_hand`")
 def ex4_train(train_by_hand):
-    s, steps, batch = SIZES[0], 60, 16
-    P, X = parameters(s), torch.randint(s.V, (400, s.T))
+    s, steps, batch, rate = SIZES[0], 60, 16, 0.07
+    # Few examples: 60 batches with replacement meet all of them, and hold some twice.
+    code = torch.randperm(s.V**s.T)[:20]
+    P, X = parameters(s), torch.stack([code // s.V**t % s.V for t in range(s.T)], dim=1)  # 20 different rows
     Y = (X.sum(1) + X[:, 0]) % s.V  # learnable
     start, seen, ids = {name: p.clone() for name, p in P.items()}, [], {name: id(p) for name, p in P.items()}
     where = {tuple(row): answer for row, answer in zip(X.tolist(), Y.tolist(), strict=True)}
@@ -631,10 +649,11 @@ def ex4_train(train_by_hand):
                   f"{tuple(x.shape)} and {tuple(y.shape)}.")  # fmt: skip
         if [where.get(tuple(row)) for row in x.tolist()] != y.tolist():
             wrong("x and y of a batch do not belong together: draw one set of indices, and use it for both.")
-        seen.append((x.clone(), {name: p.clone() for name, p in P.items()}))
-        return by_autograd(P, x, y)
+        loss, grads = by_autograd(P, x, y)
+        seen.append((x.clone(), {name: p.clone() for name, p in P.items()}, loss, grads))
+        return loss.clone(), {name: grad.clone() for name, grad in grads.items()}
 
-    losses = train_by_hand(P, X, Y, gradients, steps=steps, batch=batch, rate=0.1)
+    losses = train_by_hand(P, X, Y, gradients, steps=steps, batch=batch, rate=rate)
     _untouched_by_autograd(P)
     if len(seen) != steps:
         wrong(f"`gradients` should be called once a step, {steps} times, but it was called {len(seen)} times.")
@@ -642,22 +661,26 @@ def ex4_train(train_by_hand):
         wrong(
             "the parameters have not changed: update them in place, `P[name] -= ...`; a new tensor elsewhere is lost."
         )
-    if sum(torch.equal(x, seen[0][0]) for x, _ in seen) > 2:
+    if sum(torch.equal(x, seen[0][0]) for x, *_ in seen) > steps // 2:
         wrong("every step sees the same batch: draw a new one inside the loop.")
-    first_loss, first_grads = by_autograd(
-        seen[0][1], seen[0][0], torch.tensor([where[tuple(r)] for r in seen[0][0].tolist()])
-    )
-    moved = {name: seen[1][1][name] - seen[0][1][name] for name in ORDER}
+    drawn = [{tuple(row) for row in x.tolist()} for x, *_ in seen]
+    if all(len(rows) == batch for rows in drawn):
+        wrong("no batch holds an example twice: draw with replacement, each index by itself.")
+    if set.union(*drawn) != set(where):
+        wrong("some examples are never drawn: each index, from the first to the last, must be possible.")
+    _, start_P, first_loss, first_grads = seen[0]
+    snapshots = [values for _, values, *_ in seen] + [P]  # before each step, and after the last
+    moved = {name: snapshots[1][name] - start_P[name] for name in ORDER}
     for name, step in moved.items():
         same(
             f"the first step of {name}",
             step,
-            -0.1 * first_grads[name],
+            -rate * first_grads[name],
             {
-                "the steps go uphill: subtract the gradient.": 0.1 * first_grads[name],
+                "the steps go uphill: subtract the gradient.": rate * first_grads[name],
                 f"{name} is not updated.": torch.zeros_like(step),
                 "the learning rate is missing: step by rate times the gradient.": -first_grads[name],
-                "the gradient is divided by the batch once more: the loss is a mean already.": -0.1
+                "the gradient is divided by the batch once more: the loss is a mean already.": -rate
                 * first_grads[name]
                 / batch,
             },
@@ -669,6 +692,11 @@ def ex4_train(train_by_hand):
     if len(losses) != steps:
         wrong(f"return the losses of all {steps} steps, but there are {len(losses)}.")
     same("the first loss", losses[0], first_loss, rtol=1e-8)
+    for number in range(1, steps):
+        for name in ORDER:
+            step = snapshots[number + 1][name] - snapshots[number][name]
+            same(f"step {number + 1} of {name}", step, -rate * seen[number][3][name], rtol=1e-8, atol=1e-12)
+        same(f"loss number {number + 1}", losses[number], seen[number][2], rtol=1e-8)
     if any(id(P[name]) != ids[name] for name in P):
         wrong("P holds new tensors now: update in place, so that views of the parameters see the change.")
     return f"{steps} steps, each against its gradient."

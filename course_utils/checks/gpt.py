@@ -53,6 +53,8 @@ def _attention(model, x, n_head, how="right"):
     future = torch.triu(torch.ones(T, T, dtype=torch.bool), 1)
     if how == "no mask":
         weights = scores.softmax(-1)
+    elif how == "one ahead":
+        weights = scores.masked_fill(torch.triu(future, 2), float("-inf")).softmax(-1)
     elif how == "past masked":
         weights = scores.masked_fill(future.T, float("-inf")).softmax(-1)
     elif how == "zero mask":
@@ -91,6 +93,7 @@ _ATTENTION_MISTAKES = {
     "scale hs": "the scores are divided by hs: divide by its square root.",
     "times": "the scores are multiplied by √hs: divide.",
     "no mask": "positions hear the future: mask the scores above the diagonal with -inf.",
+    "one ahead": "position t hears position t + 1 too: the mask begins right above the diagonal, `torch.triu(..., 1)`.",
     "past masked": "your mask hides the past and leaves the future: True belongs above the diagonal "
     "(`torch.triu(..., 1)`).",
     "zero mask": "the future gets a score of 0, and exp(0) is 1: set it to -inf.",
@@ -111,7 +114,15 @@ def _fused(*_, **__):
 
 @task("EX1", "write `forward`")
 def ex1(MultiHeadAttention):
-    for B, T, C, n_head in ((2, 5, 12, 3), (3, 8, 8, 2), (1, 1, 8, 4), (2, 7, 6, 6), (2, 9, 10, 1), (4, 4, 16, 4)):
+    for B, T, C, n_head in (
+        (2, 5, 12, 3),
+        (3, 8, 8, 2),
+        (1, 1, 8, 4),
+        (2, 7, 6, 6),
+        (2, 9, 10, 1),
+        (1, 300, 4, 2),
+        (4, 4, 16, 4),
+    ):
         model = MultiHeadAttention(C, n_head).double()
         with torch.no_grad():
             for p in model.parameters():  # larger than at the start, so that weights differ from position to position
@@ -145,7 +156,7 @@ def ex1(MultiHeadAttention):
     again = torch.randn(B, T, C, dtype=torch.double)
     weight = torch.randn(B, T, C, dtype=torch.double)
     parameters = [model.qkv.weight, model.proj.weight, model.proj.bias]
-    grads = torch.autograd.grad((model(again) * weight).sum(), parameters, allow_unused=True)
+    grads = _gradients(model(again), weight, parameters)
     wants = torch.autograd.grad((_attention(model, again, n_head) * weight).sum(), parameters)
     for name, grad, want in zip(("qkv.weight", "proj.weight", "proj.bias"), grads, wants, strict=True):
         if grad is None:
@@ -175,7 +186,19 @@ def _run_attention(model, x):
                 "`reshape` copies "
                 "them (or call `.contiguous()` first); and x itself may be a slice of something larger."
             )
+        if x.shape[1] > 100:
+            wrong(
+                f"a text of {x.shape[1]} positions stops with {problem}. Any T should do: make the mask as large as "
+                "this x needs."
+            )
         raise
+
+
+def _gradients(output, weight, inputs):
+    """What reaches inputs, None where nothing does; or a verdict when the output has no history at all."""
+    if not output.requires_grad:
+        wrong("no gradient comes out of your function: is something detached, or under `torch.no_grad()`?")
+    return torch.autograd.grad((output * weight).sum(), inputs, allow_unused=True)
 
 
 # --- EX2a: a sum as a text --------------------------------------------------------------------------------------------
@@ -419,6 +442,8 @@ def ex2c(answers, exact_accuracy):
         model = _Parrot(lines, chars, max(sizes) + length)
         questions = [q for q, _ in pairs]
         random.shuffle(questions)
+        if count > 12:
+            questions.append(questions[0])  # a question may come twice
         asked = list(questions)
         out = answers(model, asked, length, chars)
         if asked != questions:
@@ -456,22 +481,31 @@ def ex2c(answers, exact_accuracy):
 def _grades(exact_accuracy, chars: str) -> None:
     for sizes, lengths, count, wrongs in (
         ([6], [4], 12, 3),
-        ([3, 5], [1, 2, 5], 16, 5),
+        ([3, 5, 5, 5], [1, 2, 5, 5], 17, 5),
         ([6], [3], 5, 0),
         ([4], [2], 6, 6),
     ):
         pairs, lines = _quiz(chars, sizes, lengths, count)
+        pairs.sort(key=lambda pair: len(pair[1]))
+        pairs[1:-1], pairs[-1] = random.sample(pairs[2:], count - 2), pairs[1]  # short ones at both ends
         places = total = last = first = 0
         for number, (question, answer) in enumerate(pairs):
             text = lines[question]
             if number < wrongs:
                 at = random.randrange(len(answer)) if number else 0  # one character wrong, anywhere
                 other = random.choice([c for c in chars[1:] if c not in (answer[at], "=")])
-                text = text[:at] + other + text[at + 1 :]
+                # right a little later, where it does not count
+                text = text[:at] + other + text[at + 1 : len(answer)] + answer + text[len(answer) :]
                 lines[question] = text
             hits = [x == y for x, y in zip(text, answer, strict=False)]
             places, total = places + sum(hits), total + len(hits)
             last, first = last + hits[-1], first + hits[0]
+        once = [lines[q].startswith(a) for q, a in pairs]
+        if len(lengths) > 1:
+            pairs += pairs[:2]  # wrong ones, a second time
+        marks = [lines[q].startswith(a) for q, a in pairs]
+        groups = [[m for m, (q, _) in zip(marks, pairs, strict=True) if len(q) == size] for size in sorted(set(sizes))]
+        count, right, wrongs = len(marks), sum(marks), len(marks) - sum(marks)
         model = _Parrot(lines, chars, max(sizes) + max(lengths))
         given = list(pairs)
         got = exact_accuracy(model, given, chars)
@@ -479,12 +513,15 @@ def _grades(exact_accuracy, chars: str) -> None:
             wrong("exact_accuracy changed the list that it was given.")
         if isinstance(got, bool) or got is None or isinstance(got, list | tuple | str):
             wrong(f"exact_accuracy should return a number from 0 to 1, but it returned {got!r:.40}.")
-        right = count - wrongs
         same(
             "the exact accuracy",
             got,
             right / count,
             {
+                "you look for the answer anywhere in the text: it should begin there.": sum(
+                    a in lines[q][: max(lengths)] for q, a in pairs
+                )
+                / count,
                 "that is the share of right characters: a problem counts when all of its characters are right.": places
                 / total,
                 "that is the number of right problems: divide by the number of problems.": float(right),
@@ -495,6 +532,15 @@ def _grades(exact_accuracy, chars: str) -> None:
                 "the answers have different lengths, and the model writes on behind the end of the short ones: "
                 "compare as many "
                 "characters as the answer has.": sum(lines[q][: max(lengths)] == a for q, a in pairs) / count,
+                "the answers have different lengths, and you compare as many characters as the first one has.": sum(
+                    lines[q][: len(pairs[0][1])] == a for q, a in pairs
+                )
+                / count,
+                "a problem that comes twice counts twice.": sum(once) / len(once),
+                "each problem weighs the same, whatever the length of its question: that is a mean of means.": sum(
+                    sum(group) / len(group) for group in groups if group
+                )
+                / sum(bool(group) for group in groups),
             },
         )
 
@@ -891,7 +937,7 @@ def ex4a(RMSNorm):
             atol=1e-10,
         )
         weights = torch.randn_like(want)
-        grads = torch.autograd.grad((got * weights).sum(), (a, norm.weight), allow_unused=True)
+        grads = _gradients(got, weights, (a, norm.weight))
         wants = torch.autograd.grad((want * weights).sum(), (b, reference.weight))
         for name, grad, target in zip(("x", "the weight"), grads, wants, strict=True):
             if grad is None:
@@ -959,7 +1005,7 @@ def ex4b(swiglu_width, swiglu):
             ) @ W2
         same(f"the output for x of shape {tuple(x.shape)} and h = {h}", got, want, mistakes, rtol=1e-9, atol=1e-10)
         weight = torch.randn_like(want)
-        grads = torch.autograd.grad((got * weight).sum(), arguments, allow_unused=True)
+        grads = _gradients(got, weight, arguments)
         wants = torch.autograd.grad((want * weight).sum(), arguments)
         for name, grad, target in zip(("x", "W1", "W2", "W3"), grads, wants, strict=True):
             if grad is None:
@@ -1042,6 +1088,11 @@ def ex4c(apply_rotary):
             )
             mistakes["the positions run over the heads: T is the last dimension but one."] = turned
         mistakes["nothing is rotated."] = kept
+        if isinstance(got, torch.Tensor) and got.shape == want.shape and 1e-8 < (got - want).abs().max() < 1e-5:
+            wrong(
+                f"right, but to {(got - want).abs().max():.0e} only: x is float64, and your angles are float32. "
+                "Compute them in the dtype of x, or in a finer one."
+            )
         same(
             f"the output for x of shape {shape}, start = {start}, base = {base:g}",
             got,
@@ -1062,7 +1113,8 @@ def ex4c(apply_rotary):
         atol=1e-5,
     )
     x = torch.randn(3, 4, dtype=torch.double, requires_grad=True)
-    (grad,) = torch.autograd.grad(apply_rotary(x, 2).square().sum(), x, allow_unused=True)
+    out = apply_rotary(x, 2)
+    (grad,) = _gradients(out, out, (x,))
     if grad is None:
         wrong("no gradient reaches x: is something detached on the way?")
     same(

@@ -101,7 +101,9 @@ def x01(parameter_count):
         "the token embedding is missing.": lambda L, C, H, T, V: -V * C,
         "the position embedding is missing.": lambda L, C, H, T, V: -T * C,
         "the norm behind the last block is missing.": lambda L, C, H, T, V: -2 * C,
-        "a block has two norms, and you count one.": lambda L, C, H, T, V: -L * 2 * C,
+        "a block has two norms, with a weight and a bias each, 4 C numbers: you count 2 C.": lambda L, C, H, T, V: (
+            -L * 2 * C
+        ),
         "the two norms of each block are missing.": lambda L, C, H, T, V: -L * 4 * C,
         "a LayerNorm has a weight and a bias, 2 C numbers.": lambda L, C, H, T, V: -(2 * L + 1) * C,
         "the biases of the linear layers are missing.": lambda L, C, H, T, V: -L * 9 * C,
@@ -328,7 +330,15 @@ def x04(learning_rate):
     cases = [(1.0, 10, 100, 0.1), (6e-4, 3, 20, 6e-5), (2.0, 1, 7, 0.0), (1e-2, 0, 12, 1e-3), (0.3, 5, 5, 0.1)]
     asked = [(case, step) for case in cases for step in range(case[2] + 9)]
     random.shuffle(asked)  # a schedule is a function of the step, not of the calls before
-    got = {(case, step): _number(learning_rate(step, *case), f"the rate of step {step}") for case, step in asked}
+    got = {}
+    for case, step in asked:
+        try:
+            got[case, step] = _number(learning_rate(step, *case), f"the rate of step {step}")
+        except ZeroDivisionError:
+            wrong(
+                f"ZeroDivisionError in step {step} with warmup={case[1]} and steps={case[2]}: divide only where "
+                "`step < warmup`, or where `warmup <= step < steps`."
+            )
     keys = sorted(got, key=lambda key: (cases.index(key[0]), key[1]))
     right = lambda key: _near(got[key], _rate(key[1], *key[0]), 1e-6)
     bad = next((key for key in keys if not right(key)), None)
@@ -502,6 +512,8 @@ def x05(accumulated_step):
                     "the graph of one micro-batch was still there when the next came, so the memory of the whole batch "
                     "is needed: call backward for each, in the loop."
                 )
+            if not model.training:
+                wrong("your function switches the model to eval mode, so dropout would be off: leave its mode alone.")
             if len(calls) != 1:
                 wrong(f"the optimiser stepped {len(calls)} times: one step, after all micro-batches.")
             if got is None:
@@ -526,6 +538,8 @@ def x05(accumulated_step):
                     "one step on the whole batch. The mean over all targets that count, then the gradient's joint "
                     "length cut to max_norm, then one step."
                 )
+            if _near(norm, want[0], 1e-5) and _near(loss, want[1], 1e-5):
+                wrong("the two results are exchanged: the loss comes first, then the length.")
             if not _near(norm, want[1], 1e-5):
                 if _near(norm, min(want[1], max_norm), 1e-3):
                     wrong("return the gradient's length before clipping; you return the one after it.")
@@ -707,6 +721,7 @@ def _loop(prompt: int, new: int, cached: bool, sizes: tuple) -> tuple[int, int]:
 @task("X07", "write `positions_processed` and `generation_flops`")
 def x07(positions_processed, generation_flops):
     lengths = [(1, 0), (5, 0), (1, 1), (3, 1), (7, 1), (3, 5), (4, 5), (1, 8), (2, 7), (6, 3), (6, 10), (8, 3), (12, 5)]
+    lengths += [(12, 0), (12, 1)]  # a prompt that does not fit: nothing to write, and a token
     for prompt, new in lengths:
         for cached in (False, True):
             sizes = (random.randint(1, 3), 12, 2, 8, random.randint(20, 60))
@@ -727,13 +742,15 @@ def _fits(function: Callable, told: str, *arguments):
     try:
         return function(*arguments)
     except ValueError as problem:
-        wrong(f"{told} fits into the context, or needs no cache, but you raised: {problem}")
+        wrong(f"{told} fits into the context, needs no cache or costs nothing, but you raised: {problem}")
 
 
 def _must_refuse(name: str, function: Callable, prompt: int, new: int, *rest) -> None:
     try:
         got = function(prompt, new, *rest)
-    except ValueError:
+    except ValueError as problem:
+        if not str(problem).strip():
+            wrong(f"{name}: your ValueError is empty: give it a sentence that says what does not fit.")
         return
     wrong(
         f"{name}: with a cache, {prompt} + {new} - 1 tokens do not fit into a context of 8: raise a ValueError; you "
@@ -782,7 +799,7 @@ def _right_positions(got, want: int, ways: dict, told: str) -> None:
 
 
 def _right_flops(got, want: int, ways: dict, told: str, sizes: tuple) -> None:
-    got = _number(got, "the number of operations")
+    got = _number(got, "the number of operations", whole=True)
     if _near(got, want):
         return
     if want == 0:

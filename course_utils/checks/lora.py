@@ -41,17 +41,20 @@ def x01(answer_labels):
         "an empty answer": _chat((USER, word()), (ASSISTANT, []), (USER, []), (ASSISTANT, word())),
         "a chat without an assistant": _chat((SYSTEM, word()), (USER, word())),
     }
-    for cut in (2, 4, 5):  # after an answer's first tokens; in the template of the answer's turn
-        ids, labels = _chat((USER, [21, 22]), (ASSISTANT, [31, 32, 33]))
+    ids, labels = _chat((USER, [21, 22]), (ASSISTANT, [31, 32, 33]))
+    for cut in range(1, len(ids)):  # everywhere: in an answer, in the template, directly behind a start
         chats[f"a chat cut off {cut} tokens before its end"] = ids[:-cut], labels[:-cut]
-    ids, labels = _chat((USER, [21]), (ASSISTANT, [31]))
-    chats["a chat that ends with the beginning of the assistant's turn"] = ids[:-3], labels[:-3]
     for name, (ids, want) in chats.items():
         kept = ids.clone()
-        got = answer_labels(ids, START, END, NEWLINE, ASSISTANT)
+        try:
+            got = answer_labels(ids, START, END, NEWLINE, ASSISTANT)
+        except IndexError as problem:
+            wrong(f"your code looks beyond the end of {name} (IndexError: {problem}): a chat may end anywhere.")
+        if got is not None and not isinstance(got, torch.Tensor):
+            wrong(f"return a tensor of labels, not a {type(got).__name__}.")
         if not torch.equal(kept, ids):
             wrong("your function changes `ids` in place: make a new tensor for the labels.")
-        if isinstance(got, torch.Tensor) and got.dtype != torch.int64:
+        if got is not None and got.dtype != torch.int64:
             wrong(f"labels are int64, as ids are; yours are {got.dtype}.")
         without_end = torch.where(want == END, -100, want)
         shifted = torch.cat([want[1:], want.new_tensor([-100])])
@@ -63,7 +66,12 @@ def x01(answer_labels):
         for t in range(len(ids) - 1):
             if ids[t] == START and ids[t + 1] == ASSISTANT:
                 header[t : t + 3] = ids[t : t + 3]
+        no_empty = want.clone()
+        for t in range(3, len(ids)):
+            if ids[t - 3] == START and ids[t] == END:
+                no_empty[t] = -100
         mistakes = {
+            "the `end` of an empty answer counts too.": no_empty,
             "every token counts in your labels: leave out what is not the assistant's.": ids,
             "the users' words count as well: only the assistant's do.": torch.where(
                 (ids >= 20) | ((ids == END) & True), ids, -100
@@ -266,6 +274,7 @@ def x04(llama_parameters, lora_parameters, training_bytes):
         lora = L * r * (4 * 2 * C + 3 * (C + I))
         mistakes = {
             "every matrix gets two factors: r x in and out x r.": L * r * (4 * C + 3 * C),
+            "a square matrix gets two factors as well: r x C and C x r.": L * r * (4 * C + 3 * (C + I)),
             "the rank is missing.": lora // r,
             "that is for attention alone: LoRA is on all seven matrices.": L * r * 8 * C,
             "that is for the feed-forward network alone: LoRA is on all seven matrices.": L * r * 3 * (C + I),
@@ -282,8 +291,8 @@ def x04(llama_parameters, lora_parameters, training_bytes):
         }
         wrongs = {
             "full": {
-                "that is without the master copy in float32: 2 + 2 + 4 + 4 + 4 bytes a parameter.": 12 * want,
-                "AdamW keeps two means, not one: 2 + 2 + 4 + 4 + 4 bytes a parameter.": 12 * want,
+                "12 bytes a parameter are 4 too few: is the master copy missing, or one of AdamW's two means?": 12
+                * want,
                 "those are the weights alone.": 2 * want,
                 "the adapter does not exist in full fine-tuning.": 16 * (want + lora),
             },
@@ -299,6 +308,9 @@ def x04(llama_parameters, lora_parameters, training_bytes):
                 "only the matrices of the blocks are in 4.5 bits: the rest keeps 2 bytes.": want * 4.5 / 8 + 16 * lora,
                 "4.5 bits, not 4: the scales count.": 2 * (want - matrices) + matrices * 4 / 8 + 16 * lora,
                 "the table, the output layer and the norms are missing.": matrices * 4.5 / 8 + 16 * lora,
+                "the norms are no matrices: they keep their 2 bytes.": 2 * (want - matrices - 2 * C * L)
+                + (matrices + 2 * C * L) * 4.5 / 8
+                + 16 * lora,
             },
         }
         for method, value in bytes_.items():
@@ -337,6 +349,8 @@ def x05(rank_sweep):
     got = rank_sweep(linear, x, y, ranks, steps=500, rate=2e-2)
     if not torch.equal(kept[0].weight, linear.weight) or not torch.equal(kept[0].bias, linear.bias):
         wrong("`linear` has changed: adapt a copy, `copy.deepcopy(linear)`.")
+    if not (linear.weight.requires_grad and linear.bias.requires_grad):
+        wrong("`linear` is frozen now, for LoRALinear freezes the layer that it gets: give it a copy.")
     if not (torch.equal(kept[1], x) and torch.equal(kept[2], y)):
         wrong("your function changes x or y in place.")
     if not isinstance(got, dict) or list(sorted(got)) != sorted(ranks):
@@ -366,12 +380,25 @@ def x05(rank_sweep):
                 f"{got[r]:.4f}: are rank, scale "
                 "(alpha = 2 r), rate and steps as asked, and the loss taken after the last step?"
             )
-    short = rank_sweep(linear, x, y, [2], steps=0)
+    try:
+        short = rank_sweep(linear, x, y, [2], steps=0)
+    except UnboundLocalError as problem:
+        wrong(f"with steps=0 your code stops ({problem}): compute the loss once more, after the loop.")
     if not isinstance(short, dict) or abs(short.get(2, -1.0) - start) > 1e-4 * start:
         wrong("with steps=0 nothing is trained, and the loss is the layer's own: use the argument `steps`.")
     slow = rank_sweep(linear, x, y, [4], steps=20, rate=1e-5)
     if abs(slow[4] - start) > 0.02 * start:
         wrong("with a tiny rate the loss hardly moves: use the argument `rate`.")
+    many, rate = 32, 1e-3  # with a large rank the first step is nearly the same for every draw of A
+    fall = start - sum(_first_losses(linear, x, y, many, 1, rate)) / 8
+    ratio = (start - rank_sweep(linear, x, y, [many], steps=1, rate=rate)[many]) / fall
+    if abs(ratio) < 1e-4:
+        wrong("with steps=1 the loss is the one before the step: compute it once more, after the last step.")
+    if not 0.7 < ratio < 1.4:
+        wrong(
+            f"in one step rank {many} comes down by {ratio:.2f} times what it should: "
+            "Adam, and a scale of 2 (alpha = 2 r)?"
+        )
     torch.manual_seed(5)
     first = rank_sweep(linear, x, y, [1, 2], steps=12, rate=1e-2)
     few = _first_losses(linear, x, y, 2, 12, 1e-2)
@@ -409,7 +436,10 @@ def _first_losses(linear, x, y, r: int, steps: int, rate: float) -> list[float]:
 def x06(packed_mask):
     for lengths, T in (([3, 2], 5), ([4, 1, 3], 11), ([6], 6), ([1, 1, 1], 4), ([], 3), ([7, 5, 2, 9], 30)):
         given = list(lengths)
-        got = packed_mask(given, T)
+        try:
+            got = packed_mask(given, T)
+        except ValueError as problem:
+            wrong(f"{sum(lengths)} tokens fit into a row of {T}, but your function raises a ValueError: {problem}")
         if given != list(lengths):
             wrong("your function changes the list of lengths.")
         if not isinstance(got, tuple | list) or len(got) != 2:
@@ -469,7 +499,7 @@ def x06(packed_mask):
     except ValueError:
         return "documents keep to themselves"
     except Exception as other:
-        wrong(f"seven tokens in a row of six should raise a ValueError, not a {type(other).__name__}.")
+        wrong(f"seven tokens in a row of six should raise a ValueError, but raise {type(other).__name__}.")
     wrong("seven tokens do not fit into a row of six: raise a ValueError.")
 
 

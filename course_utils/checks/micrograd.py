@@ -56,14 +56,19 @@ def leaf(x: float) -> torch.Tensor:
 
 @task("E01", "write `gradient_on_paper`")
 def e01(gradient_on_paper):
-    for _ in range(20):
-        a, b, c = random.uniform(0.5, 3), random.uniform(-2, 2), random.uniform(0.5, 3) * random.choice([-1, 1])
-        got = numbers("your gradient", gradient_on_paper(a, b, c), 3)
-        da, db, dc = 2 * a * b + c / a, a**2 - math.exp(b / 2) / 2, math.log(a) - 1 / c**2
-        want = torch.tensor([da, db, dc], dtype=torch.float64)
-        off = ((got - want).abs() / want.abs().clamp(min=1)).max().item()
-        if 1e-9 < off < 1e-3:
-            wrong("right to a few digits only, as a nudge would be. Write the formulas.")
+    places = [
+        (random.uniform(0.5, 3), random.uniform(-2, 2), random.uniform(0.5, 3) * random.choice([-1, 1]))
+        for _ in range(20)
+    ]
+    answers = [numbers("your gradient", gradient_on_paper(a, b, c), 3) for a, b, c in places]
+    slopes = [(2 * a * b + c / a, a**2 - math.exp(b / 2) / 2, math.log(a) - 1 / c**2) for a, b, c in places]
+    given, right = torch.stack(answers), torch.tensor(slopes, dtype=torch.float64)
+    off = ((given - right).abs() / right.abs().clamp(min=1)).max().item()
+    if 1e-12 < off < 1e-3:  # a formula is right to about 1e-15, the best nudge to about 1e-10
+        wrong("right to a few digits only, as a nudge would be. Write the formulas.")
+    if off > 1e-3 and torch.allclose(given.sort(1).values, right.sort(1).values, rtol=1e-9, atol=1e-10):
+        wrong("the three slopes are right, but in another order: the slope in a first, then in b, then in c.")
+    for (a, b, c), got, (da, db, dc) in zip(places, answers, slopes, strict=True):
         exact(
             "the slope in a",
             got[0],
@@ -192,6 +197,7 @@ def e03(symmetric_gradient):
             h * h * _symmetric(f, x, i, h)
         ),
         "you nudged by h/2 on each side; this task nudges by h.": lambda f, x, i, h: _symmetric(f, x, i, h / 2),
+        "you nudged up by 2h, and never down.": lambda f, x, i, h: _forward(f, x, i, 2 * h),
     }
     mistakes |= {
         f"you did not use the argument h, but a nudge of your own ({own:g}).": (
@@ -208,6 +214,7 @@ def e03(symmetric_gradient):
 def _operation(name: str, do, reference, points: Iterable[float], slopes: dict) -> None:
     for x in points:
         given = Value(x)
+        given.grad = 0.5
         try:
             out = value(f"{name}(Value({x:.4g}))", do(given))
         except OverflowError:
@@ -216,6 +223,8 @@ def _operation(name: str, do, reference, points: Iterable[float], slopes: dict) 
             )
         if given.data != x:
             wrong(f"{name} changed the number of its input.")
+        if given.grad != 0.5:
+            wrong(f"{name} changed the grad of its input: give Value the slope, and `backward` will pass it on.")
         tx = leaf(x)
         ty = reference(tx)
         ty.backward()
@@ -271,6 +280,12 @@ def e04(sigmoid, relu):
             "the slope of the sigmoid is 0: then nothing left of it will ever learn.": lambda x: 0.0,
         },
     )
+    far = sigmoid(Value(-40.0)).data
+    if abs(far - s(-40.0)) > 1e-15:  # float64 next to 1 has steps of 2e-16: ways over 1 − σ or tanh stay below
+        wrong(
+            f"sigmoid(-40) should be {s(-40.0):.3g}, but it is {far:.3g}: do you cut x off, or add a small number?"
+            " Neither is needed: for negative x, multiply numerator and denominator by e^x."
+        )
     original = Value.relu
     try:
         Value.relu = lambda self: wrong("relu: you called x.relu(); this task asks you to build the node yourself.")
@@ -477,7 +492,7 @@ def _scores(count: int, spread: float = 2.0) -> list[float]:
 @task("E06", "write `softmax`")
 def e06(softmax):
     cases = [_scores(n) for n in (2, 3, 5, 8)]
-    cases += [[1000.0, 999.0, -1000.0], [-1000.0, -1001.0], [3.0, 3.0, 3.0], [0.5]]
+    cases += [[1000.0, 999.0, -1000.0], [-1000.0, 0.0, 1000.0], [-1000.0, -1001.0], [3.0, 3.0, 3.0], [0.5]]
     for z in cases:
         scores = [Value(x) for x in z]
         try:
@@ -536,8 +551,12 @@ def e06(softmax):
 
 @task("E07", "write `negative_log_likelihood`")
 def e07(negative_log_likelihood):
+    moderate = _scores(5)
+    losses = [negative_log_likelihood([Value(x) for x in moderate], target) for target in range(5)]
+    if len({value("your loss", loss).data for loss in losses}) == 1:
+        wrong("the loss ignores `target`: it is the same number for each of the classes.")
     cases = [_scores(n) for n in (2, 3, 5, 8) for _ in range(3)]
-    for z in [*cases, [1000.0, -1000.0, 0.0], [-1000.0, -1001.0], [0.0, 0.0]]:
+    for z in [*cases, [1000.0, -1000.0, 0.0], [-1000.0, 0.0, 1000.0], [-1000.0, -1001.0], [0.0, 0.0]]:
         for target in range(len(z)):
             scores = [Value(x) for x in z]
             try:
@@ -566,8 +585,9 @@ def e07(negative_log_likelihood):
                     "this is the probability of the target; the loss is −ln of it.": logp[target].exp(),
                     "this is minus the probability: the logarithm is missing.": -logp[target].exp(),
                     "this is 1 − p; the loss is −ln p.": 1 - logp[target].exp(),
-                    "the loss ignores `target`: it is always that of class 0.": -logp[0],
-                    "the loss ignores `target`: it is always that of the last class.": -logp[-1],
+                    "m was subtracted inside the sum only: the target's score has to be z_target − m as well.": (
+                        -logp[target] - tz.detach().max()
+                    ),
                     "this is summed over all classes; only the target's probability counts.": -logp.sum(),
                     "this is the mean over all classes; only the target's probability counts.": -logp.mean(),
                     "this is the logarithm to base 2; the loss uses the natural one.": (-logp[target] / math.log(2)),
@@ -644,6 +664,10 @@ def _variants(start, grads, rates, beta) -> dict[str, torch.Tensor]:
         ),
         "beta multiplies the gradient as well: v ← beta·v + grad.": roll(lambda p, v, g, r: move(beta * (v + g), p, r)),
         "all parameters share one velocity: each needs its own, at its own place in self.velocities.": shared(),
+        "beta is fixed at 0.9 in your step: use self.beta.": roll(lambda p, v, g, r: move(0.9 * v + g, p, r)),
+        "you use the rate of the first step in all of them: read self.rate at each step.": roll(
+            lambda p, v, g, r: move(beta * v + g, p, rates[0])
+        ),
         "the parameters did not move.": torch.tensor(start, dtype=torch.float64),
     }
 

@@ -73,7 +73,7 @@ def x01(windows):
                 "the step inside a window ignores the stride of `ids`.": walk(base, step, 1),
                 "each window is read from right to left.": want.flip(1),
             }
-            same(f"the windows of {name}", got, want, mistakes)
+            same(f"the table of windows of {name}", got, want, mistakes)
             if got.untyped_storage().data_ptr() != ids.untyped_storage().data_ptr():
                 wrong("right numbers, but in a storage of their own: that is a copy. A view costs no memory.")
     return "views of slices, of every second character and of columns, nothing copied."
@@ -108,7 +108,13 @@ def e01a(mean_loss):
         Y[100:] = p[X[100:, -1], 1:].argmin(1) + 1  # the last, short batch is a hard one
         each = -log_p[X[:, -1], Y].double()
         kept, model = (X.clone(), Y.clone()), _Table(log_p)
-        got = mean_loss(model, X, Y, batch)
+        try:
+            got = mean_loss(model, X, Y, batch)
+        except ValueError as problem:
+            wrong(
+                f"you refused a model whose rows all sum to 1 (ValueError: {problem}). A row's sum runs over its V"
+                " characters, dim 1, and adds up probabilities, the exponentials of what the model returns."
+            )
         if not (torch.equal(X, kept[0]) and torch.equal(Y, kept[1])):
             wrong("your function changed the data that it was given.")
         if any(size > batch for size in model.sizes):
@@ -133,6 +139,12 @@ def e01a(mean_loss):
                 / len(model.sizes),
                 "the sign is turned round: a loss is the *negative* mean of the log-probabilities.": -each.mean(),
                 "that is the mean probability, not the mean of -log p.": (-each).exp().mean(),
+                "that is -log of the mean probability: take the logarithms first, then their mean.": (
+                    -(-each).exp().mean().log()
+                ),
+                "each batch's mean counts as if the batch were full: the last one is short.": (
+                    torch.stack([part.mean() for part in each.split(batch)]).sum() * batch / N
+                ),
                 "that is the loss of the last batch only.": each[100:].mean(),
                 "that is in bits: use the natural logarithm.": each.mean() / math.log(2),
             },
@@ -162,7 +174,9 @@ def e01a(mean_loss):
 def _must_refuse(mean_loss: Callable, name: str, log_p: torch.Tensor, X, Y, batch: int) -> None:
     try:
         loss = mean_loss(_Table(log_p), X, Y, batch)
-    except ValueError:
+    except ValueError as problem:
+        if not str(problem).strip():
+            wrong("your ValueError says nothing: give it a sentence, on what is wrong with the model.")
         return
     except AssertionError as problem:
         if type(problem) is AssertionError:
@@ -277,6 +291,7 @@ def e02a(uniform_loss, loss_of_random_logits):
                 "the sign is turned round: ln(1/V) is negative, the loss is −ln(1/V).": -log,
                 "that is in bits: cross entropy uses the natural logarithm.": math.log2(V),
                 "that is the decimal logarithm: use the natural one.": math.log10(V),
+                "that is the perplexity: the loss is its logarithm.": float(V),
                 "that is the loss for 27 characters: use the argument V.": math.log(27),
             },
             rtol=1e-6,
@@ -313,7 +328,9 @@ def e02a(uniform_loss, loss_of_random_logits):
             rtol=0.03,
             atol=0.002,
         )
-    if loss_of_random_logits(27, 14.0, 1000) == loss_of_random_logits(27, 14.0, 50_000):
+    # the mean of two draws is off by a third and more; that ten of them come out right, no chance would do
+    few = [(loss_of_random_logits(V, 14.0, 2), _spread_loss(V, 14.0)) for V in range(2, 12)]
+    if all(math.isclose(float(got), want, rel_tol=0.1) for got, want in few):
         wrong("the number of draws changes nothing: simulate `draws` of them.")
     return f"ln 27 = {math.log(27):.4f}, and about {_spread_loss(27, 14.0):.0f} for logits that spread by 14."
 
@@ -328,7 +345,7 @@ def _favourite(V: int, std: float) -> float:
 
 @task("E02b", "write `init`")
 def e02b(init):
-    for V, block, dim, hidden in ((27, 3, 10, 200), (60, 8, 32, 300), (27, 3, 5, 64)):
+    for V, block, dim, hidden in ((27, 3, 10, 200), (60, 8, 32, 300), (27, 3, 5, 64), (27, 3, 10, 2000)):
         X, Y = torch.randint(0, V, (3000, block)), torch.randint(0, V, (3000,))
         where = f"with V={V}, block={block}, dim={dim}, hidden={hidden}, "
         p = init(V, block, dim, hidden, torch.Generator().manual_seed(1))
@@ -394,7 +411,8 @@ def _judge(p: dict, h: torch.Tensor, loss: float, spread: float, even: float, wh
     if abs(loss - even) > 0.02:
         wrong(
             f"{where}the first loss is {loss:.3f}, and an even guess has {even:.3f}: the logits spread by "
-            f"{spread:.2g}, so make W2 (and b2) smaller."
+            f"{spread:.2g}, so make W2 (and b2) smaller. Each logit sums {h.shape[1]} products, one for each hidden "
+            "unit."
         )
 
 
@@ -409,7 +427,16 @@ def e03a(bengio_logits):
         p = {name: torch.randn(shape, dtype=torch.double).requires_grad_() for name, shape in shapes.items()}
         kept = {name: t.detach().clone() for name, t in p.items()}
         X = torch.randint(0, V, (n, block))
-        got = bengio_logits(p, X)
+        try:
+            got = bengio_logits(p, X)
+        except RuntimeError as problem:
+            if "shape" not in str(problem):
+                raise
+            sizes = ", ".join(f"{name} {tuple(t.shape)}" for name, t in p.items())
+            wrong(
+                f"shapes do not fit ({problem}), for {sizes}, X {tuple(X.shape)}. Is a matrix to be transposed, or is a"
+                " size of another network written into your code?"
+            )
         if any(not torch.equal(kept[name], p[name]) for name in kept):
             wrong(
                 "your function changed the parameters in place: on what you were given, write `y = y + ...`, not "
@@ -428,6 +455,7 @@ def e03a(bengio_logits):
                 "the output bias b is missing.": want - b,
                 "the hidden bias d is missing.": F.linear(torch.tanh(inner - d), U, b) + direct,
                 "the tanh is missing.": F.linear(inner, U, b) + direct,
+                "that is a relu; equation (1) has tanh.": F.linear(inner.relu(), U, b) + direct,
                 "the direct connections go through a tanh: add W x as it is.": F.linear(hidden, U, b) + direct.tanh(),
                 "tanh is taken of H x only: the bias d belongs inside.": F.linear(torch.tanh(inner - d) + d, U, b)
                 + direct,
@@ -451,7 +479,7 @@ def e03a(bengio_logits):
                 mistakes["the direct connections read the hidden layer: W multiplies the embeddings x."] = (
                     want - direct + F.linear(hidden, W)
                 )
-            same("the logits", got, want, mistakes, rtol=1e-9, atol=1e-10)
+            same("your table of logits", got, want, mistakes, rtol=1e-9, atol=1e-10)
         upstream = torch.randn(n, V, dtype=torch.double)
         if not got.requires_grad:
             wrong("the values are right, but no gradient flows back: something was detached.")
@@ -477,7 +505,9 @@ def e03b(mix, best_weight):
         p, q = torch.rand(6, 9).softmax(1), (3 * torch.randn(6, 9)).softmax(1)
         log_p, log_q = p.log(), q.log()
         log_p[0, 0], log_q[0, 0] = -150.0, -152.0  # as small as float32 holds only in logarithms
+        log_p[0, 1], log_q[0, 1] = -1000.0, -1001.0  # too small for float64 as well
         log_p[1, 1] = -math.inf  # a table without smoothing
+        log_p[1, 2] = log_q[1, 2] = -math.inf  # and two of them that agree
         kept = log_p.clone(), log_q.clone()
         try:
             got = mix(log_p, log_q, weight)
@@ -494,7 +524,10 @@ def e03b(mix, best_weight):
         want = torch.logaddexp(log_p.double() + shares[0], log_q.double() + shares[1])
         by_exp = weight * log_p.exp() + (1 - weight) * log_q.exp()
         if isinstance(got, torch.Tensor) and got.shape == want.shape and got.isnan().any():
-            wrong(f"mix with weight {weight} holds nan: −inf is a legal log-probability, and 0 · −inf is nan.")
+            wrong(
+                f"mix with weight {weight} holds nan: −inf is a legal log-probability, also of both models at once, and"
+                " 0 · −inf or −inf − (−inf) is nan."
+            )
         # rows 2 to 5 hold moderate numbers only: there every mistake shows that is not one of floats
         same(
             f"mix with weight {weight}",
@@ -514,11 +547,20 @@ def e03b(mix, best_weight):
             rtol=1e-4,
             atol=1e-5,
         )
-        if not torch.allclose(got.double(), want, rtol=1e-4, atol=1e-5):
+        off = ~torch.isclose(got.double(), want, rtol=1e-4, atol=1e-5)
+        for j, size, kind in ((0, -150, "float32"), (1, -1000, "float64 as well")):
+            if off[0, j]:
+                wrong(
+                    f"mix with weight {weight}: right for moderate numbers, but where both models say about {size} you "
+                    f"return {got[0, j].item():.4g} instead of {want[0, j].item():.4g}: exp({size}) is 0 in {kind}. "
+                    "Stay in logarithms, with `torch.logaddexp`."
+                )
+        if off.any():
+            i, j = off.nonzero()[0].tolist()
             wrong(
-                f"mix with weight {weight}: right for moderate numbers, but where both models say about -150 you "
-                f"return {got[0, 0].item():.4g} instead of {want[0, 0].item():.4g}: exp(-150) is 0 in float32. Stay in "
-                "logarithms, with `torch.logaddexp`."
+                f"mix with weight {weight}: where log_p is {log_p[i, j].item():.4g} and log_q is "
+                f"{log_q[i, j].item():.4g} you return {got[i, j].item():.4g} instead of {want[i, j].item():.4g}: a "
+                "share of 0 has the logarithm −inf. Add no small number, and put none in its place."
             )
     for quality in (1.2, 0.25, 0.9, -1.0, 4.0):
         log_p, log_q = _two_models(quality)

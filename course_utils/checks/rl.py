@@ -44,12 +44,15 @@ def x01(policy_gradient):
         before = _kept(given)
         got = _tensor(policy_gradient(scores, arms, rewards, b), "the gradient")
         _unchanged(before, given, ["scores", "arms", "rewards"])
+        if scores.requires_grad:
+            wrong("your function has changed `scores`: it asks for a gradient now. Work on `scores.detach().clone()`.")
         leaf = scores.clone().requires_grad_()
         surrogate = [(r.item() - b) * leaf.log_softmax(0)[a] for a, r in zip(arms.tolist(), rewards, strict=True)]
         (want,) = torch.autograd.grad(sum(surrogate) / n, leaf)
         p = scores.softmax(0)
         hot = F.one_hot(arms, K).to(dtype)
-        adv = (rewards - b)[:, None]
+        adv, once = (rewards - b)[:, None], torch.zeros_like(scores)
+        once[arms] += rewards - b
         mistakes = {
             "the sign is wrong: this is the gradient of a loss, and following it earns less.": -want,
             "you took the sum over the pulls: return their mean.": want * n,
@@ -62,7 +65,11 @@ def x01(policy_gradient):
             "you divided by p_a: the pulls are already drawn from p, so nothing has to be corrected.": (
                 adv / p[arms][:, None] * (hot - p)
             ).mean(0),
-            "p must be the softmax of the scores, not the shares of the pulls.": (adv * (hot - hot.mean(0))).mean(0),
+            "that comes out with the mean reward as the baseline, and with p as the shares of the pulls: take "
+            "`baseline`, and the softmax of `scores`.": (adv * (hot - hot.mean(0))).mean(0),
+            "an arm that was pulled twice counts once: `g[arms] += ...` adds only one of its pulls.": once / n
+            - adv.mean() * p,
+            "p are probabilities: you took their logarithms.": (adv * (hot - p.log())).mean(0),
             "the policy is a softmax of `scores`: you took an even one.": (adv * (hot - 1 / K)).mean(0),
             "an arm's score itself is no probability: take the softmax of `scores` first.": (adv * (hot - scores)).mean(
                 0
@@ -71,9 +78,9 @@ def x01(policy_gradient):
         tolerance = {"rtol": 1e-9, "atol": 1e-12} if dtype == torch.float64 else {"rtol": 1e-4, "atol": 1e-6}
         if got.shape == (n, K):
             wrong("you return one row a pull: take the mean over the pulls, (K,).")
-        same("the gradient", got, want, mistakes, **tolerance)
-        if got.dtype != dtype:
+        if got.shape == want.shape and got.dtype != dtype:
             wrong(f"the gradient should have the dtype of `scores`, {dtype}, but it has {got.dtype}.")
+        same("the gradient", got, want, mistakes, **tolerance)
     return "three bandits, against autograd."
 
 
@@ -120,8 +127,12 @@ def x02(preference_loss):
         same("the loss", got, want, mistakes, rtol=1e-9, atol=1e-12)
         if not got.requires_grad:
             wrong("no gradient flows through the loss: keep it a tensor all the way, without .item() or .detach().")
-        grad = torch.autograd.grad(got, chosen)[0]
-        same("the gradient with respect to the chosen scores", grad, -(m - lead).sigmoid() / B, rtol=1e-8, atol=1e-12)
+        grads = torch.autograd.grad(got, [chosen, rejected], allow_unused=True)
+        pull = (m - lead).sigmoid() / B
+        for name, grad, slope in zip(("chosen", "rejected"), grads, (-pull, pull), strict=True):
+            if grad is None:
+                wrong(f"the {name} scores get no gradient: both come from the reward model, so detach neither.")
+            same(f"the gradient with respect to the {name} scores", grad, slope, rtol=1e-8, atol=1e-12)
     for lead in (-1000.0, 1000.0):
         score = torch.tensor([lead], requires_grad=True)
         got = _tensor(preference_loss(score, torch.zeros(1)), "the loss")
@@ -195,9 +206,9 @@ def x03(advantages):
             "the critic is missing: this is the reward to come.": _gae(rewards, 0 * values, mask, gamma, 1.0),
             "V is missing: δ compares with what the critic expected.": _gae(rewards, 0 * values, mask, gamma, lam),
         }
-        same("the advantages", got, want, mistakes, rtol=1e-9, atol=1e-12)
-        if got.dtype != values.dtype:
+        if got.shape == want.shape and got.dtype != values.dtype:
             wrong(f"the advantages should keep the dtype of the values, {values.dtype}, but they have {got.dtype}.")
+        same("the advantages", got, want, mistakes, rtol=1e-9, atol=1e-12)
     for nonsense in (float("inf"), float("nan")):
         rewards, values = torch.randn(2, 1, 5).unbind(0)
         mask = torch.tensor([[False, True, True, False, False]])
@@ -259,6 +270,7 @@ def x04(dpo):
             "you took the mean over an answer's tokens: DPO needs the sum.": _nll(mean[:B] - mean[B:]).mean(),
             "the mask is ignored: request and padding count too.": _nll(everything[:B] - everything[B:]).mean(),
             "β is missing.": _nll((h[:B] - h[B:]) / beta).mean(),
+            "β stands twice in the loss: the implicit rewards hold it already.": _nll(beta * (h[:B] - h[B:])).mean(),
             "β belongs inside the sigmoid, not before the loss.": beta * _nll((h[:B] - h[B:]) / beta).mean(),
             "chosen and rejected stand in two halves, not in turns.": _nll(twisted).mean(),
             "you took the sum over the pairs: return the mean.": _nll(h[:B] - h[B:]).sum(),
@@ -356,6 +368,8 @@ def x05(group_advantages):
             }
             if got.ndim == 2:
                 wrong(f"the advantages should be flat, (N,), as the rewards came: their shape is {tuple(got.shape)}.")
+            if got.dtype != r.dtype:
+                wrong(f"rewards that are floats keep their dtype, {r.dtype}: your advantages are {got.dtype}.")
             same("the advantages", got, want, mistakes, rtol=1e-7, atol=1e-9)
     for r in (torch.tensor([1, 0, 0, 1, 1, 1]), torch.tensor([True, False, False, True, True, True])):
         got = _tensor(group_advantages(r, 3), f"the advantages of {r.dtype} rewards")
@@ -364,13 +378,13 @@ def x05(group_advantages):
         if not got.isfinite().all():
             wrong("a group of equal rewards gives nan: add 1e-4 to the deviation.")
         same(f"the advantages of {r.dtype} rewards", got, _group(r.float().tolist(), 3, True), rtol=1e-4, atol=1e-5)
-    for n, group in ((7, 3), (4, 1), (4, 8)):
+    for n, group in ((7, 3), (4, 1), (4, 8), (4, 0)):
         try:
             group_advantages(torch.randn(n), group)
         except ValueError:
             continue
         except Exception as problem:
-            wrong(f"{n} rewards in groups of {group} should raise a ValueError, not a {type(problem).__name__}.")
+            wrong(f"{n} rewards in groups of {group} should raise a ValueError, but raise {type(problem).__name__}.")
         wrong(f"{n} rewards cannot be judged in groups of {group}: raise a ValueError.")
     return "groups of 2 to 6, with the division and without, right-or-wrong rewards, and bad sizes."
 

@@ -164,10 +164,10 @@ def _wrong_merges(what: str, got: list, pieces: Mapping[bytes, int], count: int)
     for piece, n in pieces.items():
         for pair in itertools.pairwise(piece):
             counts[pair] += n
-    if got == sorted(counts, key=lambda pair: (-counts[pair], pair))[:count]:
-        wrong("these are the most frequent pairs of the bytes: merge after each choice, then count again.")
     if got == _recount(pieces, count, least=2):
         wrong("you stop where no pair occurs twice: a pair that occurs once may be merged too, until none is left.")
+    if got == sorted(counts, key=lambda pair: (-counts[pair], pair))[:count]:
+        wrong("these are the most frequent pairs of the bytes: merge after each choice, then count again.")
     if len(got) > len(want) and got[: len(want)] == want:
         wrong(f"{what}: after {len(want)} merges no pair is left, but you return {len(got)}.")
     if got == want[: len(got)]:
@@ -745,6 +745,12 @@ def e04(encode_with_special):
     return "all, none, an error, and sets, as tiktoken has them."
 
 
+def _stretches(text: str, chosen: set[str]) -> list[str]:
+    """The text, cut where chosen tokens begin and end."""
+    longest = "|".join(map(re.escape, sorted(chosen, key=len, reverse=True)))
+    return re.split(f"({longest})", text) if chosen else [text]
+
+
 def _one_special(encode_with_special, text: str, special: dict[str, int], allowed, inside: set[str]) -> None:
     chosen = set(special) if allowed == "all" else set() if isinstance(allowed, str) else set(allowed)
     banned = set() if allowed in ("all", "none") else inside - chosen
@@ -769,6 +775,8 @@ def _one_special(encode_with_special, text: str, special: dict[str, int], allowe
             wrong("raise a ValueError, not an AssertionError: an `assert` can be switched off (python -O).")
         raise
     except KeyError as problem:
+        if banned:
+            wrong(f"{how}: raise a ValueError, not a KeyError.")
         wrong(
             f"{how}: your code stopped with KeyError: {problem}. Did the | in a token's name act as part of a pattern? "
             "Escape it."
@@ -796,6 +804,12 @@ def _one_special(encode_with_special, text: str, special: dict[str, int], allowe
             i for i in want if i not in special.values()
         ],
     }
+    letters = [[special[part]] if part in chosen else [_ordinary(c) for c in part] for part in _stretches(text, chosen)]
+    letters = [i for part in letters for ids in part for i in (ids if isinstance(ids, list) else [ids])]
+    mistakes[
+        f"{how}: you encode letter by letter. A stretch of text goes through `encode_ordinary` as a whole; and with "
+        "no allowed token there is no pattern, and one stretch."
+    ] = letters
     parts = re.split("(" + "|".join(sorted(chosen, key=len, reverse=True)) + ")", text) if chosen else [text]
     as_pattern = [[special[part]] if part in chosen else _ordinary(part or "") for part in parts]
     said = "a special token may hold characters that mean something in a pattern, such as | or [: escape them."
@@ -862,9 +876,9 @@ def e05a(encode_with_fallback):
     plays = _words(300).replace("\n", " ").replace("你好", "nice")
     learned = _vocabulary(plays, 60)
     shuffled = dict(zip(learned, random.sample(range(3, 3 + len(learned)), len(learned)), strict=True))
-    given = {token: i for i, token in enumerate([*"▁abcx", "bc", "ab", "abc", "▁a", "aa", *BYTE])}
+    given = {token: i for i, token in enumerate([*"▁abcx", "bc", "ab", "abc", "▁a", "aa", "qu", *BYTE])}
     texts = ["she sells seashells", "ab", "abc abcx", "a bc  aab", "", " ", " she ", "  two", "naïve 你好", "aaaa aaa"]
-    texts += ["好", "🙂 sand", "<0x41> x", "a▁b", "tab\tand\n", *(_words(8) + _unicode(30) for _ in range(6))]
+    texts += ["好", "🙂 sand", "<0x41> x", "a▁b", "tab\tand\n", "aqua q", *(_words(8) + _unicode(30) for _ in range(6))]
     cases, answers = [(text, vocab) for vocab in (learned, given, shuffled) for text in texts], []
     for text, vocab in cases:
         size = len(vocab)
@@ -902,6 +916,9 @@ def e05a(encode_with_fallback):
         "the bytes' ids come from the vocabulary, `vocab['<0xE4>']`, not from the bytes' values.": lambda t, v: (
             _fallback(_marked(t), v, unknown="values")
         ),
+        "you fall back to bytes before you merge: a character that is no token may be part of one.": lambda t, v: (
+            _fallback([s for c in _marked(t) for s in ([c] if c in v else [BYTE[byte] for byte in c.encode()])], v)
+        ),
         "text that looks like a byte token, <0x41>, is text: six characters.": lambda t, v: _fallback(
             re.findall("<0x[0-9A-F]{2}>|.", "".join(_marked(t)), re.DOTALL), v
         ),
@@ -925,20 +942,27 @@ def _fits(text: str, vocab: dict[str, int]) -> list[int]:
 @task("E05b", "write `decode_with_fallback`")
 def e05b(decode_with_fallback):
     vocab = _vocabulary(_words(200).replace("你好", "nice"), 40)
+    vocab |= {"<0x": 1000, "<0xe4>": 1001}  # learned from a text about bytes
     vocab = {token: i for token, i in random.sample(list(vocab.items()), len(vocab))}
     token = {i: t for t, i in vocab.items()}
     numbers = list(token)
     encoded = ("a", "she sells", "naïve 你好", "", " ", "  two ", "🙂🙂!", "<0x41>", _unicode(40), _words(8))
     lists = [_fallback(_marked(text), vocab) for text in encoded]
+    only = "a token such as <0x or <0xe4> is text: byte tokens are <0x00> to <0xFF>, with capitals, and no others."
     byte = lambda *values: [vocab[BYTE[v]] for v in values]
     lists += [byte(0xF0, 0x9F), [*byte(0xE4), vocab["a"]], [vocab["a"], vocab["▁"], vocab["h"]], [vocab["s"]]]
     lists += [byte(0x20, 0x41), [*byte(0xC3), vocab["▁"], *byte(0xA9)], byte(0xE4, 0xBD), byte(0xFF, 0x20)]
-    lists += [random.choices(numbers, k=10) for _ in range(20)]
+    lists += [random.choices(numbers, k=10) for _ in range(20)] + [[vocab["<0x"], vocab["a"]], [vocab["<0xe4>"]]]
     answers = []
     for ids in lists:
         kept, size = list(ids), len(vocab)
         with _own_work():
-            answers.append(decode_with_fallback(ids, vocab))
+            try:
+                answers.append(decode_with_fallback(ids, vocab))
+            except ValueError as problem:
+                if {1000, 1001} & set(ids) and not isinstance(problem, UnicodeError):
+                    wrong(only)
+                raise
         if ids != kept or len(vocab) != size:
             wrong("your function changed what it was given.")
 
@@ -967,6 +991,9 @@ def e05b(decode_with_fallback):
         ).removeprefix(" "),
         "a byte token stands for a byte of UTF-8, not for the character of that number.": lambda ids: text(
             ids, byte=lambda s: chr(int(s[3:5], 16)).encode()
+        ).removeprefix(" "),
+        only: lambda ids: text(
+            [vocab[token[i].upper().replace("X", "x")] if token[i] == "<0xe4>" else i for i in ids]
         ).removeprefix(" "),
         "every ▁ becomes a space; you take all of them away.": lambda ids: text(ids).replace(" ", ""),
     }
@@ -998,7 +1025,7 @@ FASTER = 10  # times, for one further merge
 
 @task("E06", "write `learn_fast`")
 def e06(learn_fast):
-    cases = [({b"aaaa": 1}, 3), ({b"ab": 3, b"bc": 3, b"abc": 1}, 4), ({b"abab": 2, b"ababab": 1}, 5)]
+    cases = [({b"abab": 2, b"ababab": 1}, 5), ({b"aaaa": 1}, 3), ({b"ab": 3, b"bc": 3, b"abc": 1}, 4)]
     for letters in (b"ab", b"abc", b"abcdef"):
         for _ in range(40):
             pieces = {bytes(random.choices(letters, k=random.randint(1, 12))): random.randint(1, 9) for _ in range(6)}
@@ -1200,7 +1227,7 @@ def e08(split_numbers_right):
     if compiled.groups:
         wrong("your pattern has a capturing group, and findall gives the group instead of the piece: write (?:...).")
     texts = ["7", "12", "123", "1234", "1234567", "12345678", "123456789012", "in 1815, 12345.678", "a1234b c12"]
-    texts += ["1234 ", "don't  1\n\n22", "x 1000000 y 1000", "٣٤٥٦", "1²34", "", "9" * 40]
+    texts += ["1234 ", "don't  1\n\n22", "x 1000000 y 1000", "٣٤٥٦", "1²34", "12²²", "²²²²", "", "9" * 40]
     texts += [_words(6) + _unicode(40) for _ in range(40)]
     other = lambda numbers: regex.compile(GPT4_SPLIT.replace(r"\p{N}{1,3}+", numbers)).findall
     cuts = {
@@ -1211,6 +1238,7 @@ def e08(split_numbers_right):
             r"[0-9]{1,3}(?=(?:[0-9]{3})*(?![0-9]))|\p{N}{1,3}+"
         ),
     }
+    mixed = other(r"\p{N}{1,3}(?=(?:\d{3})*(?!\d))")
     for text in texts:
         got, want = compiled.findall(text), _from_the_right(text)
         if got == want:
@@ -1223,6 +1251,8 @@ def e08(split_numbers_right):
         for sentence, cut in cuts.items():
             if got == cut(text) and all(compiled.findall(t) == cut(t) for t in texts):
                 wrong(sentence.format(_short(text, 40), _short(got)))
+        if got == mixed(text) and all(compiled.findall(t) == mixed(t) for t in texts):
+            wrong(f"the lookahead counts \\d, and ² is \\p{{N}} and no \\d: {_short(text, 40)} becomes {_short(got)}.")
         if got == cuts["{} is still cut from the left: {}."](text):
             wrong(f"{_short(text, 40)} is still cut from the left: {_short(got)}.")
         words = lambda pieces: [piece for piece in pieces if not regex.fullmatch(r"\p{N}+", piece)]
@@ -1293,9 +1323,19 @@ def e09a(rope):
                     and 1e-9 < (got - want).abs().max() < 1e-4
                 ):
                     wrong("x is float64, but theta or the angles are float32: make them with x's dtype.")
+                mistakes["positions may lie between two integers: you cut off what is behind the point."] = _rope(
+                    x, positions.long(), base
+                )
                 close = 1e-9 if dtype == torch.double else 1e-4  # angles up to 50 in float32 are good to 4e-6
                 what = f"rope for x of shape {shape}, {dtype}, at positions {positions[:3].tolist()} ..."
                 same(what, got, want, mistakes, rtol=close, atol=close)
+    x, weight = torch.randn(2, 3, 4, dtype=torch.double), torch.randn(3, 4, dtype=torch.double)
+    x = x[0].requires_grad_()
+    got = rope(x, torch.arange(3))
+    grad = torch.autograd.grad((got * weight).sum(), x, allow_unused=True)[0] if got.requires_grad else None
+    if grad is None:
+        wrong("no gradient reaches x: is something detached, or under `torch.no_grad()`?")
+    same("the gradient of x", grad, _rope(weight, -torch.arange(3)), rtol=1e-9, atol=1e-9)
     return "any shape and base; positions in any order, negative, or between two integers."
 
 
@@ -1358,6 +1398,10 @@ def _codes() -> dict[str, tuple[Callable, bool]]:
             False,
         ),
         "angles laid out for one kind of pairs, features paired in the other": (both(crossed), False),
+        "rotary, and a wave added to the queries that leaves the mean of all scores as it is": (
+            lambda q, k, p: (_rope(q, p) + 0.1 * _wave(p) * basis[:1], _rope(k, p)),
+            False,
+        ),
         "the last pair turned by the square of the position": (
             both(last_wrong(lambda x, p: _rope(x, column(p)[:, 0] ** 2 / 50))),
             False,
@@ -1367,6 +1411,12 @@ def _codes() -> dict[str, tuple[Callable, bool]]:
             False,
         ),
     }
+
+
+def _wave(positions: torch.Tensor) -> torch.Tensor:
+    """(T, 1), with the mean 0 where there are several."""
+    wave = torch.sin(positions.double() / 3)[:, None]
+    return wave - wave.mean() if len(wave) > 1 else wave
 
 
 def _quarter(x: torch.Tensor) -> torch.Tensor:

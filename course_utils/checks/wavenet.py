@@ -89,6 +89,9 @@ def e01(GatedBlock):
                 ),
             }
             right = z()
+            usual["the zeros stand on the left of z: put them on the left of x, so that h reaches every position."] = (
+                F.pad(z(pads=(0, 0)), (dilation, 0))
+            )
             mistakes = {sentence: conv(block.skip, value) for sentence, value in usual.items()}
             mistakes["the skip comes from z, not from the sum that goes on to the next block."] = conv(
                 block.skip, x + conv(block.residual, right)
@@ -174,9 +177,15 @@ class _Net(nn.Module):
         self.table = nn.Embedding(vocab, channels)
         self.convs = nn.ModuleList(nn.Conv1d(channels, channels, kernel, dilation=d) for d in (1, 2, 4))
         self.out = nn.Linear(channels, vocab)
-        self.pad, self.extra, self.norm = pad, extra, norm
+        self.pad, self.extra, self.norm, self.vocab, self.longest = pad, extra, norm, vocab, 12
 
     def forward(self, ix: torch.Tensor) -> torch.Tensor:
+        if ix.dim() != 2 or ix.shape[1] > self.longest:
+            wrong(
+                f"you called the network with shape {tuple(ix.shape)}: it takes (B, T), and here T is {self.longest}."
+            )
+        if ix.numel() and int(ix.max()) >= self.vocab:
+            wrong(f"your texts hold character {int(ix.max())}, but here `vocab` is {self.vocab}: use the argument.")
         x = self.table(ix).transpose(1, 2)  # (B, C, T)
         for conv in self.convs:
             x = torch.tanh(conv(F.pad(x, self.pad(conv.dilation[0]))))
@@ -222,7 +231,9 @@ def _zoo():
     """[(network, causal?, what to say when the answer is wrong)]"""
     own = "you rejected a causal network: output t may use character t itself, and everything before it."
     yield _Net(), True, own
-    yield _Net(), True, own
+    small = _Net(vocab=9)  # its own sizes: 27 and 12 written into the answer do not fit
+    small.longest = 7
+    yield small, True, own
     rounding = (
         "you rejected a causal network over rounding: differences below 1e-6 are noise, so compare with a tolerance."
     )
@@ -269,7 +280,7 @@ def _zoo():
 def e03(is_causal):
     for net, causal, sentence in _zoo():
         mode = net.training
-        verdict = is_causal(net, 27, 12)
+        verdict = is_causal(net, net.vocab, net.longest)
         if verdict is None:
             wrong("is_causal returned None: does your function return its result?")
         if isinstance(verdict, torch.Tensor) and verdict.numel() == 1:
@@ -316,6 +327,9 @@ def e04(receptive_field):
         for _ in range(20)
     ]
     for layers in [*tries, []]:
+        places = {0}  # the inputs that are read, without the gaps between them
+        for kernel, dilation, stride in reversed(layers):
+            places = {place * stride + i * dilation for place in places for i in range(kernel)}
         given = list(layers)
         got = receptive_field(given)
         if given != layers:
@@ -343,6 +357,9 @@ def e04(receptive_field):
                     layers, no_dilation=True
                 ),
                 "the layers are read from the top: the list begins at the input.": _field(layers[::-1]),
+                "you counted the inputs that are read: the field runs from the first to the last, gaps included.": len(
+                    places
+                ),
             },
         )
     return "24 stacks and the empty one, strides included."

@@ -1,6 +1,6 @@
 """From notebooks/26_rag.ipynb, 1. What a model does not know; 2. From notebooks to passages; 3. Questions first; 4.
 Words: TF-IDF and BM25; 6. Meaning: an encoder; 7. A store that remembers; 9. Hybrid: two rankings into one; 10.
-Reading question and passage together; 16. An answer that can be checked.
+Questions find questions; 11. Reading question and passage together; 17. An answer that can be checked.
 
 Made by `course build` from the cells marked `#| export rag`: edit sources/lectures/26_rag.py.
 """
@@ -363,9 +363,12 @@ class Store:
                 for (key, p), vector in zip(some, vectors, strict=True):
                     row = (key, places[key], p.lecture, p.section, p.text, p.code)
                     self.db.execute(
-                        "INSERT INTO passages (key, number, lecture, section, text, code) VALUES (?, ?, ?, ?, ?, ?)",
+                        "INSERT OR IGNORE INTO passages (key, number, lecture, section, text, code) "
+                        "VALUES (?, ?, ?, ?, ?, ?)",
                         row,
                     )
+                    if not self.db.changes():  # another process was faster
+                        continue
                     new = (self.db.last_insert_rowid(), vector.tobytes(), p.lecture)
                     self.db.execute("INSERT INTO vectors (rowid, vector, lecture) VALUES (?, ?, ?)", new)
         return len(todo), len(gone)
@@ -373,7 +376,7 @@ class Store:
     def fill(self, encode, batch: int = 64, bar=iter) -> int:
         """Keep what `encode` makes of each passage that has nothing kept yet; returns how many that were.
 
-        encode: texts -> int8 arrays (T, C), such as the token vectors of section 10.
+        encode: texts -> int8 arrays (T, C), such as the token vectors of section 11.
         """
         todo = [(key, p) for key, p in self.passages("WHERE tokens IS NULL").items()]
         for at in bar(range(0, len(todo), batch)):
@@ -431,6 +434,21 @@ def autocut(scores: list[float], least: int = 1) -> int:
     return least + int(drops[least - 1 :].argmax()) if len(drops) >= least else len(scores)
 
 
+class Asked(Passage):
+    """A question that a section answers. It is searched as it stands, without its address."""
+
+    @property
+    def whole(self) -> str:
+        return self.text
+
+
+def best_of(scores: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
+    """The largest of the scores (N,) in each group (N,), as (groups,); -1 for a group without any."""
+    largest = np.full(groups, -1.0)
+    np.maximum.at(largest, group, scores)
+    return largest
+
+
 @functools.cache
 def _onnx(name: str, longest: int) -> tuple[onnxruntime.InferenceSession, Tokenizer]:
     folder = data.fetch(name)
@@ -484,54 +502,71 @@ def sentences(passage: Passage) -> list[str]:
 
 @dataclass(frozen=True)
 class Hit:
-    """A passage that was found for a question."""
+    """A section that was found for a question, by its best passage."""
 
     passage: Passage
     score: float  # of the whole search: comparable within one question
     fits: float  # the cross-encoder's score: comparable between questions
-    near: float  # its late interaction, per token of the question: likewise
-    cosine: float  # of the vectors of question and passage
+    known: float  # the cosine of the question with the nearest one that the section answers
 
 
 class Retriever:
-    """The search of lecture 26 over a store: words and meaning find candidates, two rerankers sort them.
+    """The search of lecture 26: words, meaning and questions find sections, a cross-encoder sorts the first ten.
 
-    keep: says of a passage whether to search it.  Raises data.DataError where nothing is left.
+    store: the passages.  asked: a store of `Asked`, the questions that sections answer.  keep: says of a passage
+    whether to search it.  Raises data.DataError where nothing is left.
     """
 
-    WORDS, MEANING, TOKENS, PAIR = 0.5, 1.0, 40.0, 0.2  # weights of the four scores, chosen on dev questions
+    PAIR = 0.05  # the weight of the cross-encoder's score, chosen on dev questions
 
-    def __init__(self, store: Store, keep: Callable[[Passage], bool] = lambda passage: True):
+    def __init__(self, store: Store, asked: Store, keep: Callable[[Passage], bool] = lambda passage: True):
         kept = {key: p for key, p in store.passages().items() if keep(p)}
         if not kept:
             raise data.DataError("The index of the course is empty: `course ask` (or lecture 26) fills it.")
-        self.store, self.keys, self.passages = store, list(kept), list(kept.values())
-        vectors = store.vectors()
-        self.vectors = np.stack([vectors[key] for key in self.keys])  # (N, 384)
-        self.bm25 = BM25([words(p.whole) for p in self.passages])
+        self.passages, vectors = list(kept.values()), store.vectors()
+        self.vectors = np.stack([vectors[key] for key in kept])  # (N, 384)
+        number = {source: i for i, source in enumerate(dict.fromkeys(p.source for p in self.passages))}
+        self.group = np.array([number[p.source] for p in self.passages])  # (N,): the section of each passage
+        texts = [[source] for source in number]
+        for p in self.passages:
+            texts[number[p.source]].append(p.text)
+        questions = {key: p for key, p in asked.passages().items() if p.source in number}
+        for p in questions.values():
+            texts[number[p.source]].append(p.text)
+        self.asked_group, vectors = np.array([number[p.source] for p in questions.values()], int), asked.vectors()
+        self.asked_vectors = np.array([vectors[key] for key in questions]).reshape(
+            -1, self.vectors.shape[1]
+        )  # (M, 384)
+        self.bm25 = BM25([words("\n".join(parts)) for parts in texts])  # one text a section, its questions included
 
-    def search(self, question: str, k: int = 5, pairs: int = 24, candidates: int = 40) -> list[Hit]:
-        """The k best passages, one a section, the best first.
+    def scores(self, question: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The fast search: a score for each section (S,), its `known` (S,), and the cosine of each passage (N,)."""
+        vector, sections = embed([question])[0], self.bm25.count
+        cosines = self.vectors @ vector
+        meaning = best_of(cosines, self.group, sections)
+        known = best_of(self.asked_vectors @ vector, self.asked_group, sections)
+        known = np.where(known > -1, known, meaning)  # a new section may have no questions yet
+        return sum(map(standard, (self.bm25.scores(words(question)), meaning, known))), known, cosines
 
-        candidates: from each of the two fast searches.  pairs: how many the cross-encoder reads, k at least.
-        """
-        by_words, by_meaning = self.bm25.scores(words(question)), self.vectors @ embed([question])[0]  # (N,) each
-        rows = np.array(rrf([list(np.argsort(-s, kind="stable")[:candidates]) for s in (by_words, by_meaning)]))
-        asked = token_vectors([question])[0]  # (Q, 384)
-        kept = self.store.tokens([self.keys[i] for i in rows])
-        near = np.array([late_interaction(asked, t) for t in kept]) / max(len(asked), 1)
-        score = self.WORDS * standard(by_words)[rows] + self.MEANING * standard(by_meaning)[rows]
-        score += self.TOKENS * near
-        first = np.argsort(-score, kind="stable")[:pairs]
-        fits = np.full(len(rows), -np.inf)
-        fits[first] = rerank(question, [self.passages[i].whole for i in rows[first]])
-        score[first] += self.PAIR * fits[first]
-        found: dict[str, Hit] = {}
-        for i in first[np.argsort(-score[first], kind="stable")]:
-            passage = self.passages[rows[i]]
-            hit = Hit(passage, float(score[i]), float(fits[i]), float(near[i]), float(by_meaning[rows[i]]))
-            found.setdefault(passage.source, hit)
-        return list(found.values())[:k]
+    def search(self, question: str, k: int = 5, first: int = 10, each: int = 2) -> list[Hit]:
+        """The k best sections, the best first.  The cross-encoder reads `each` passages of the `first` sections."""
+        score, known, cosines = self.scores(question)
+        pairs = []  # (section, passage)
+        for section in np.argsort(-score, kind="stable")[: max(first, k)]:
+            own = np.flatnonzero(self.group == section)
+            pairs += [(section, i) for i in own[np.argsort(-cosines[own], kind="stable")[:each]]]
+        fits = rerank(question, [self.passages[i].whole for _, i in pairs])
+        hits: dict[int, Hit] = {}
+        for n in np.argsort(-fits, kind="stable"):  # a section speaks by its best passage
+            section, i = pairs[n]
+            total = float(score[section] + self.PAIR * fits[n])
+            hits.setdefault(section, Hit(self.passages[i], total, float(fits[n]), float(known[section])))
+        return sorted(hits.values(), key=lambda hit: -hit.score)[:k]
+
+    def strange(self, question: str) -> float:
+        """The share of a question's words that stand nowhere in the course."""
+        asked = set(words(question))
+        return sum(word not in self.bm25.where for word in asked) / max(len(asked), 1)
 
 
 def support(sentence: str, quotes: list[str]) -> float:
@@ -559,15 +594,17 @@ class Tutor:
     writer: a Writer, or a function that makes one when it is first needed; None leaves the summary out.
     """
 
-    LEAST = -4.4  # a question whose best passage fits less has no answer here; chosen on dev questions
+    FITS, KNOWN, STRANGE, LEAST = 0.18, 7.24, -8.54, 1.89  # the weights and the border of section 16
     NOTHING = "I find no answer to this in the course."
 
     def __init__(self, retriever: Retriever, writer: Writer | Callable[[], Writer] | None = None):
         self.retriever, self.writer = retriever, writer
 
-    def sure(self, hits: list[Hit]) -> bool:
+    def sure(self, question: str, hits: list[Hit]) -> bool:
         """Whether the course seems to have an answer, judging by what was found."""
-        return max(h.fits for h in hits) >= self.LEAST
+        fits, known = max(h.fits for h in hits), max(h.known for h in hits)
+        strange = self.retriever.strange(question)
+        return self.FITS * fits + self.KNOWN * known + self.STRANGE * strange >= self.LEAST
 
     def evidence(self, question: str, hits: list[Hit], n: int = 4) -> list[tuple[str, Passage, float]]:
         """The n sentences of the hits that answer best, the best first, each with its passage and the cross-encoder's
@@ -582,7 +619,7 @@ class Tutor:
     def answer(self, question: str) -> Iterator[str]:
         """Yield the answer in pieces: quotes with their addresses, then what the model makes of them, if it holds."""
         hits = self.retriever.search(question)
-        if not self.sure(hits):
+        if not self.sure(question, hits):
             yield self.NOTHING + " The nearest sections:\n"
             yield from (f"  {h.passage.source}\n" for h in hits[:3])
             return

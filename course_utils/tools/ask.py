@@ -23,7 +23,7 @@ def main(question: list[str]) -> int:
 def _tutor(coursebook):
     """The tutor, over an index that has been brought up to date with the lectures."""
     try:
-        from course_utils.lectures.rag import Retriever, Store, Tutor, Writer, passages, token_vectors
+        from course_utils.lectures.rag import Asked, Retriever, Store, Tutor, Writer, passages
     except ImportError as missing:
         raise CourseError(f"The tutor needs {missing.name}: `make lab` (or `pip install -e .`) installs it.") from None
     from course_utils.train import progress
@@ -33,8 +33,10 @@ def _tutor(coursebook):
 
     store = Store(coursebook.cache("rag") / "course.db")
     store.sync(passages(coursebook.lectures()), bar=bar("reading what is new in the course"))
-    store.fill(token_vectors, bar=bar("its words one by one"))
-    return Tutor(Retriever(store, _explains), Writer)
+    asked = Store(coursebook.cache("rag") / "asked.db")
+    some = [Asked(*section.split(" § ", 1), q) for section, questions in coursebook.asked().items() for q in questions]
+    asked.sync(some, bar=bar("reading questions that it answers"))
+    return Tutor(Retriever(store, asked, _explains), Writer)
 
 
 def _explains(passage) -> bool:

@@ -568,7 +568,7 @@ def reached(stem: str, notebook: nbformat.NotebookNode, rows: dict) -> tuple[str
 
 
 def table() -> str:
-    """The lectures as a markdown table: what is built, measured time, memory and number, what to compare with, links."""
+    """The lectures as a markdown table: what is built, measured time, memory, number, comparison, links."""
     rows = ["| | you build | a run takes | you reach | for comparison | open |", "|---|---|---|---|---|---|"]
     colab = f"https://colab.research.google.com/github/{address().replace('https://github.com/', '')}/blob/main"
     numbers = tomllib.loads((pages.ROOT / "sources/reached.toml").read_text(encoding="utf-8"))

@@ -519,7 +519,8 @@ for scale in (1, 100, 10_000):
 # - At which block size does counting stop improving on dev, and why there?
 #
 # If nothing comes to mind, here are two that we find instructive. They have checks and solutions like the others.
-#
+
+# %% [markdown]
 # ---
 # ### E06a. The most probable names   (4 of 5 · 25 minutes)
 #

@@ -4,7 +4,7 @@
 # A network that starts with all its numbers at zero, and why it is not as dead as you think. A BatchNorm layer that disappears after training. And two pieces of the lecture that you should
 # have written once yourself: a gain, measured for any nonlinearity, and the forward pass of BatchNorm.
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/04_makemore_activations_batchnorm.ipynb) · a run takes about 10 s and 0.4 GB on a laptop's CPU
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/04_makemore_activations_batchnorm.ipynb) · a run takes about 15 s and 0.4 GB on a laptop's CPU
 #
 # Needs: lecture 04. The tasks do not depend on each other.
 
@@ -147,6 +147,7 @@ def fold(linear: Linear, bn: BatchNorm1d) -> Linear:
     """One Linear that does what linear and then bn do in evaluation mode.
 
     linear.weight: (out, in), linear.bias: (out,) or None.  bn.weight, bn.bias, bn.running_mean, bn.running_var: (out,).
+    The check brings layers in float64, one of them in training mode: leave each as it is.
     """
     ### BEGIN SOLUTION
     fan_out, fan_in = linear.weight.shape
@@ -199,7 +200,7 @@ with evaluating(net), evaluating(small):
 # ### E03. The gain of any nonlinearity   (2 of 5 · 10 minutes)
 #
 # Section 3 of the lecture derived √2 for ReLU on paper. Many nonlinearities have no such neat answer, and need none: measure it. Let the input be standard normal. The layer after the
-# nonlinearity sums $\mathrm{E}[y^2]$ over its inputs. Which gain brings that back to 1? Right to one percent is enough, so draw plenty of numbers, from a generator of your own.
+# nonlinearity sums $\mathrm{E}[y^2]$ over its inputs. Which gain brings that back to 1? Right to one percent is enough, so draw plenty of numbers. Take them from a generator of your own (`torch.Generator()`), so that the random numbers of the rest of the page stay the same.
 
 
 # %%

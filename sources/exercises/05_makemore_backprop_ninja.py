@@ -103,8 +103,8 @@ print(f"loss {loss.item():.4f}")
 # ---
 # ## Exercise 1, first part: the loss
 #
-# From the loss upwards: every function gets the gradients of what was computed *from* its tensor (`d...`) and the values that it needs. Return a new tensor
-# of the tensor's own shape. `(N, V)` is examples by vocabulary.
+# From the loss upwards: every function gets the gradients of what was computed *from* its tensor (`d...`) and the values that it needs. Return a tensor of
+# that tensor's own shape and dtype, and leave the arguments as they are. `(N, V)` is examples by vocabulary.
 
 # %% [markdown]
 # ---
@@ -824,7 +824,7 @@ check.ex2(cross_entropy_backward)
 # ---
 # ### EX3. BatchNorm in one expression   (4 of 5 · 40 minutes)
 #
-# From `dhpreact` to `dhprebn` without the seven tensors between. On paper, for one column with $x_i$ for `hprebn` and $\hat x_i$ for `bnraw`: how does $x_i$ reach the loss directly, through the mean, and through the variance, which divides by $N - 1$? Then simplify: $\hat x$ sums to zero. What is left needs two sums over the batch.
+# From `dhpreact` to `dhprebn` without the six tensors between. On paper, for one column with $x_i$ for `hprebn` and $\hat x_i$ for `bnraw`: how does $x_i$ reach the loss directly, through the mean, and through the variance, which divides by $N - 1$? Then simplify: $\hat x$ sums to zero. What is left needs two sums over the batch.
 
 
 # %%
@@ -1050,5 +1050,5 @@ check.extra_attention(attention_backward)
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>Name every intermediate of the forward pass: scores, weights, out. Then walk back: dweights, dscores, and the matrix rule for the rest.</details>
-# <details><summary>Hint 2</summary>What about the mask? A weight of zero multiplies its row of the softmax's backward pass: masked scores get zero without another line.</details>
+# <details><summary>Hint 2</summary>What about the mask? In the softmax's backward pass each score's gradient has its weight as a factor. A masked weight is zero, so its score gets zero without another line.</details>
 # <details><summary>Hint 3</summary>The usual mistakes: the scale 1/sqrt(D) forgotten in dq and dk, and weights not transposed in dv.</details>

@@ -4,7 +4,7 @@
 # Four tasks: the gated block as the paper has it, a loss to beat, a test that catches networks which read the future, and a calculator for how far
 # back a network sees. Each has a cell to fill in, a check that says what looks wrong, and hints to unfold when you want one.
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/06_makemore_wavenet.ipynb) · a run takes about 45 s and 0.4 GB on a laptop's CPU
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/06_makemore_wavenet.ipynb) · a run takes about 60 s and 0.4 GB on a laptop's CPU
 #
 # Needs: lecture 06.
 
@@ -220,14 +220,17 @@ check.e03(is_causal)
 # ---
 # ### E04. How far back?   (2 of 5 · 15 minutes)
 #
-# Each layer has a kernel size, a dilation, and a stride (it computes every stride-th output only). How many input positions can one output depend
-# on? The lecture's formula covers stride 1. With strides, one step of a later layer is several input positions wide: the tree of the
-# lecture is three layers of kernel 2 and stride 2.
+# Each layer has a kernel size, a dilation, and a stride (it computes every stride-th output only). How many input positions lie between the
+# first and the last that one output reads, these two and any gaps counted? The lecture's formula covers stride 1. With strides, one step of
+# a later layer is several input positions wide: the tree of the lecture is three layers of kernel 2 and stride 2.
 
 
 # %%
 def receptive_field(layers: list[tuple[int, int, int]]) -> int:
-    """Input positions that one output can depend on.  layers: (kernel, dilation, stride) each, from the input up."""
+    """Input positions from the first to the last that one output reads, both counted.
+
+    layers: (kernel, dilation, stride) each, from the input up.
+    """
     ### BEGIN SOLUTION
     reach, step = 1, 1  # in input positions: the field so far, and the distance between neighbours of this layer
     for kernel, dilation, stride in layers:

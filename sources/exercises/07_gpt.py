@@ -5,7 +5,7 @@
 # paper, a training in two phases, and three parts that newer models have in place of the lecture's. Each has a cell to fill in, a check that says what looks wrong, and
 # hints to unfold when you want one.
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/07_gpt.ipynb) · a run takes about 2.5 minutes and 0.9 GB on a laptop's CPU
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/07_gpt.ipynb) · a run takes about 3 minutes and 1 GB on a laptop's CPU
 #
 # Needs: lecture 07. The tasks do not depend on each other unless they say so; the demonstrations between them use your answers.
 
@@ -189,7 +189,7 @@ check.ex2a(spell_sum)
 # out, in the sum as well as in the count.
 #
 # `x` holds a line without its last character, `y` the same line one character later. Lines may have different lengths: then short ones are filled up on the right, `x` with 0 (the number of the space), `y` with -100. The first answer
-# character is guessed when the model reads the `=`, so it is *not* masked there. On one line:
+# character is guessed when the model reads the `=`, so it is *not* masked there. (The last character of a short line may stay in `x`: nothing is graded behind it.) On one line:
 #
 # ```
 # line    2 + 3 = 5 0
@@ -533,7 +533,8 @@ for p in ((47, "*", 35), (83, "/", 17)):
 #
 # The other 29 plays hold three times as much text as the nine of the lecture. Does it help to read them first? **Pretraining** on a large text, then **fine-tuning** on the small one we care about, is how nearly every model of today is made. We compare at equal total time: every step spent on the other plays is
 # missing on the nine.
-#
+
+# %% [markdown]
 # ### EX3a. Texts, characters, splits   (2 of 5 · 15 minutes)
 #
 # A model that changes texts in the middle needs one vocabulary for both: every character of either text has a number, from the start. And the score counts only if nothing of what it is measured on has been read before. So: the vocabulary of both texts; all of the
@@ -658,10 +659,11 @@ Markdown("\n".join(rows))
 #
 # The models of today are the lecture's GPT with a few parts exchanged. Three of them are in Llama and nearly everything since: another norm, another feed-forward network, another way to say where a character stands. Each is a few lines. Then all three
 # go into the lecture's model, one at a time, and are measured.
-#
+
+# %% [markdown]
 # ### EX4a. RMSNorm   (1 of 5 · 10 minutes)
 #
-# LayerNorm subtracts the mean of a position's features and divides by their standard deviation. [Zhang and Sennrich (2019)](https://arxiv.org/abs/1910.07467) found that the mean is not what helps: divide by the **root mean square** alone, and scale each feature with a learned weight,
+# LayerNorm subtracts the mean of a position's features and divides by their standard deviation. [Zhang and Sennrich (2019)](https://arxiv.org/abs/1910.07467) found that the mean is not what helps: divide by the **root mean square** alone, and scale each feature with a learned weight. Write it with plain operations, without `F.rms_norm`:
 #
 # $$\mathrm{RMSNorm}(x)_i = \frac{x_i}{\sqrt{\frac1C \sum_j x_j^2 + \varepsilon}}\; g_i$$
 
@@ -743,6 +745,7 @@ def apply_rotary(x: torch.Tensor, start: int = 0, base: float = 10_000.0) -> tor
     """Rotate queries or keys by their positions, as in section 3.4 of the paper; pairs are neighbouring features.
 
     x: (..., T, hs), hs even; row t stands at position start + t.  Returns a new tensor of the same shape and dtype.
+    Compute the angles in that dtype, or in a finer one.
     """
     ### BEGIN SOLUTION
     T, hs = x.shape[-2:]

@@ -6,7 +6,7 @@
 # from the right, and a test for rotary positions. Each task has a cell to fill in, a check that says what looks wrong, and hints to unfold when you
 # want one.
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/09_tokenizers.ipynb) · a run takes about 10 s and 0.4 GB on a laptop's CPU
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/09_tokenizers.ipynb) · a run takes about 15 s and 0.4 GB on a laptop's CPU
 #
 # Needs: lecture 09. A task that may use the answer of an earlier one says so; all others stand alone.
 
@@ -54,7 +54,8 @@ gpt4_ranks = data.bpe_ranks("cl100k_base")  # {token's bytes: its id}
 # %% [markdown]
 # ---
 # ## Step 1: pairs of bytes
-#
+
+# %% [markdown]
 # ### E01a. Count the pairs, merge one   (2 of 5 · 15 minutes)
 #
 # Byte-pair encoding needs two functions. The first counts how often each pair of neighbours occurs. Every place counts: `a a a` holds the pair `(a, a)` twice.
@@ -180,7 +181,8 @@ print("|".join(decode([i], merges) for i in ids))
 # %% [markdown]
 # ---
 # ## Step 2: never across words
-#
+
+# %% [markdown]
 # ### E02. A tokenizer that respects pieces   (3 of 5 · 25 minutes)
 #
 # Look at the tokens above: some end in a space, some hold a comma. A **split pattern** forbids that. It cuts the text into pieces, and no pair is counted or merged across two pieces. Make it a class: the pattern and the merges belong together.
@@ -230,7 +232,8 @@ check.e02(PieceTokenizer)
 # %% [markdown]
 # ---
 # ## Step 3: GPT-4's own
-#
+
+# %% [markdown]
 # ### E03a. Recover the merges   (4 of 5 · 25 minutes)
 #
 # OpenAI publishes GPT-4's vocabulary as **ranks**: `{token's bytes: its id}`, without the merges. For each token of two or more bytes, find the two tokens that it was made from. Training had merged everything earlier before it made this token. So replay that: start from
@@ -321,7 +324,8 @@ print(
 # %% [markdown]
 # ---
 # ## Step 4: special tokens
-#
+
+# %% [markdown]
 # ### E04. Who may say it?   (3 of 5 · 20 minutes)
 #
 # A special token such as `<|endoftext|>` stands for no text: it marks the end of a document. If the same characters come in a text, from a stranger perhaps, is that a mark or is it text? The caller decides, with `allowed_special`, as in `tiktoken`:
@@ -373,7 +377,8 @@ check.e04(encode_with_special)
 # %% [markdown]
 # ---
 # ## Step 5: SentencePiece's way
-#
+
+# %% [markdown]
 # ### E05a. Characters first, bytes to fall back on   (4 of 5 · 25 minutes)
 #
 # Llama 2's tokenizer, made with SentencePiece, does not merge bytes. It merges **characters**, and only what it does not know becomes bytes:
@@ -416,7 +421,7 @@ check.e05a(encode_with_fallback)
 # ---
 # ### E05b. And back   (3 of 5 · 15 minutes)
 #
-# The ids may come from a model, so any list must give a string. Byte tokens are bytes again, and a run of them is decoded together, what is not UTF-8 becoming U+FFFD. `▁` becomes a space. The one space that was put in front goes; further ones stay.
+# The ids may come from a model, so any list must give a string. Byte tokens, `<0x00>` to `<0xFF>` and no others, are bytes again, and a run of them is decoded together, what is not UTF-8 becoming U+FFFD. `▁` becomes a space. The one space that was put in front goes; further ones stay.
 
 
 # %%
@@ -631,7 +636,7 @@ plt.show()
 # A position code is **relative** when the score of a query at position $t$ with a key at position $s$ depends on the two vectors and on $t - s$ alone. Move both by the same amount, and every score $q \cdot k$ stays. Write a test that finds out, for any function `turn(q, k, positions)` that returns the query and the key with their positions in them. For `rope` it is
 # `lambda q, k, t: (rope(q, t), rope(k, t))`, and the answer is True.
 #
-# The check hands your test several right codes and many broken ones. Some are right for short shifts only, some for even shifts only, and some hide the fault in a single pair of features or in the distance 0. So draw queries and keys at random, and try several distances and shifts, up to a few thousand. All numbers are float64 and scores are of size 1 to 10: equal means to 1e-6, since rounding is about 1e-12.
+# The check hands your test several right codes and many broken ones. Some are right for short shifts only, some for even shifts only, and some show the fault only in a single pair of features, or only at distances other than 0. So draw queries and keys at random, and try several distances and shifts, up to a few thousand. All numbers are float64 and scores are of size 1 to 10: equal means to 1e-6, since rounding is about 1e-12.
 
 
 # %%

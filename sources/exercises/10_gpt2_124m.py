@@ -5,7 +5,7 @@
 # test, say what generation costs with a cache and without, and load a checkpoint that somebody else saved. Each has a cell to fill in, a check that says what looks wrong, and
 # hints to unfold when you want one.
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/10_gpt2_124m.ipynb) · a run takes about 15 s and 0.5 GB on a laptop's CPU
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/10_gpt2_124m.ipynb) · a run takes about 20 s and 0.5 GB on a laptop's CPU
 #
 # Needs: lecture 10. The tasks do not depend on each other.
 
@@ -232,7 +232,7 @@ plt.show()
 # The lecture's micro-batches were all of one size, and there the mean of the means was right. Here they are not: they may differ in rows and in length, and some targets are -100, which `cross_entropy` leaves out (padding, or a user's part of a dialogue). The loss of the whole batch is the mean over **all targets that count**, and each of them must weigh the same, whichever
 # micro-batch it came in. A micro-batch may even have no target that counts; all together have at least one. (A widely used trainer had this wrong until October 2024: [a note on the repair](https://huggingface.co/blog/gradient_accumulation).)
 #
-# In this order: clear old gradients; for each micro-batch forward and backward, so that only one graph is in memory at a time; clip the length of the whole gradient, all parameters together, to `max_norm`; step once. Return two floats.
+# In this order: clear old gradients; for each micro-batch forward and backward, so that only one graph is in memory at a time; clip the length of the whole gradient, all parameters together, to `max_norm`; step once. Leave the model in the mode that it is in (train or eval). Return two floats.
 
 
 # %%

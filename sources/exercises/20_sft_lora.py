@@ -48,7 +48,7 @@ device = lesson.start("20_sft_lora, exercises")
 #
 # `start`, *role* (one token), `newline`, *content* (any number of tokens, also none), `end`, `newline`
 #
-# Return the labels: the same ids for the content and the `end` of every turn whose role is `assistant`, and −100 for everything else. A chat may have several such turns, and none. A user may write any ordinary token, `newline` and `assistant` too; `start` and `end` appear only where the form has them. The chat may be cut off in the middle of a turn: what is there of an assistant's content still counts.
+# Return the labels: the same ids for the content and the `end` of every turn whose role is `assistant`, and −100 for everything else. A chat may have several such turns, and none. A user may write any ordinary token, `newline` and `assistant` too; `start` and `end` appear only where the form has them. The chat may be cut off anywhere, also directly behind a `start`: what is there of an assistant's content still counts.
 
 
 # %%
@@ -80,7 +80,7 @@ check.x01(answer_labels)
 # ---
 # ### X02. A LoRA layer   (2 of 5 · 20 minutes)
 #
-# Wrap a linear layer: its own parameters are frozen, and a product of two thin matrices is added,
+# Wrap a linear layer: keep it as an attribute, freeze its own parameters, and add a product of two thin matrices,
 #
 # $$y = W x + b + \frac{\alpha}{r}\, B A x$$
 #
@@ -109,7 +109,7 @@ class LowRank(nn.Module):
 check.x02(LowRank)
 
 # %% [markdown]
-# <details><summary>Hint 1</summary><code>linear.requires_grad_(False)</code> freezes weight and bias. Keep the layer as an attribute and call it.</details>
+# <details><summary>Hint 1</summary><code>linear.requires_grad_(False)</code> freezes weight and bias, where there is one. Call the layer for <i>W x + b</i>.</details>
 # <details><summary>Hint 2</summary>For rows x, the product B A x is <code>x @ A.T @ B.T</code>: from the left, two thin products. <code>(B @ A)</code> first would make the full matrix.</details>
 #
 # How many parameters are trained, as a share of the layer, for the ranks that people use?
@@ -124,7 +124,7 @@ for r in (1, 8, 64):
 # ---
 # ### X03. Merging in 16 bits   (3 of 5 · 20 minutes)
 #
-# Return a plain `nn.Linear` that does what the layer and its adapter do together. The old layer stays as it is. Its weight may be in bfloat16, while `A` and `B` are in float32: then the new weight is in bfloat16 too, but the sum has to be made in float32 and rounded *once*, at the end. The bias, where there is one, is taken over.
+# Return a plain `nn.Linear` that does what the layer and its adapter do together. The old layer stays as it is. Its weight may be in bfloat16, while `A` and `B` are in float32: then the new weight is in bfloat16 too, but the sum has to be made in float32 and rounded *once*, at the end. The bias, where there is one, is copied: the two layers share no memory.
 
 
 # %%

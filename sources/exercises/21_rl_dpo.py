@@ -220,7 +220,7 @@ for lift in (0.0, 1.0, 4.0):
 #
 # GRPO draws `group` answers to each request and judges each against its group: the reward minus the group's mean, divided by the group's standard deviation plus `1e-4`. The rewards come flat, $(N,)$, the answers of one request next to each other. The standard deviation is the sample's (divide by `group - 1`), as in the lecture.
 #
-# A group whose rewards are all the same has advantage 0. With `scale=False` do not divide: [Dr. GRPO](https://arxiv.org/abs/2503.20783) argues that the division gives too much weight to requests that are nearly always or nearly never solved. Rewards may come as integers or bools (right or wrong): the advantages are floats. Raise a `ValueError` where `group` does not divide $N$, or is below 2.
+# A group whose rewards are all the same has advantage 0. With `scale=False` do not divide: [Dr. GRPO](https://arxiv.org/abs/2503.20783) argues that the division gives too much weight to requests that are nearly always or nearly never solved. Rewards may come as integers or bools (right or wrong): turn those into floats. Rewards that are floats keep their dtype. Raise a `ValueError` where `group` does not divide $N$, or is below 2.
 
 
 # %%
@@ -243,7 +243,7 @@ check.x05(group_advantages)
 
 # %% [markdown]
 # <details><summary>Hint 1</summary><code>view(-1, group)</code> puts a group into each row. Means and deviations are then taken along dimension 1, with <code>keepdim=True</code>.</details>
-# <details><summary>Hint 2</summary><code>torch.std</code> divides by n − 1 by itself. Integers have no mean: make them floats first.</details>
+# <details><summary>Hint 2</summary><code>torch.std</code> divides by n − 1 by itself. Integers and bools have no mean: make these floats first, where <code>rewards.is_floating_point()</code> is False.</details>
 #
 # What the division does: the advantage of a right answer, by how many of 8 are right.
 
@@ -266,7 +266,7 @@ plt.show()
 # Four small policies were trained by REINFORCE, each with another setting. One run is healthy. The others have what every trainer meets: **collapsed entropy** (it says one thing only), **KL explosion** (it went where the reference never goes), **length hacking** (it earns by being long). A history is a dict of four lists, one number a step: `reward` (points), `kl` (nats an answer), `length` (tokens an answer), `entropy` (nats a
 # token). The reward of every run rises, so it tells you nothing: that is the point. And the illnesses share symptoms: a collapsed policy, too, is far from its reference.
 #
-# Look at the four, then write `diagnose`. The check brings sixteen patients of its own, other seeds and other settings, in another order. Return one of the four strings of `ILLNESSES`.
+# Look at the four, then write `diagnose`. The check brings sixteen patients of its own, with other seeds and settings, fewer or more steps, and in another order. Return one of the four strings of `ILLNESSES`.
 
 # %%
 ILLNESSES = ("healthy", "entropy collapse", "KL explosion", "length hacking")

@@ -4,7 +4,7 @@
 # Seven tasks: the parts of a search engine, each by hand (BM25, pooling, fusion, auto-cut, nDCG, modularity), and at the end the one that matters most in practice: questions on which your own search fails. Each has a cell to fill in, a check that says what looks
 # wrong, and hints to unfold when you want one.
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/26_rag.ipynb) · a run takes about 10 s and 0.5 GB on a laptop's CPU
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/26_rag.ipynb) · a run takes about 15 s and 0.6 GB on a laptop's CPU
 #
 # Needs: lecture 26. The tasks do not depend on each other.
 
@@ -85,7 +85,7 @@ for f in (1, 2, 5, 20):
 # ---
 # ### X02. Mean pooling with the mask   (2 of 5 · 10 minutes)
 #
-# An encoder gave a vector for each token of a batch of texts. Return one for each text: the mean over its own tokens (where the mask is 1), scaled to length 1. What stands at padding, whatever it is, must not matter. `mask` may be of integers or booleans. Leave both inputs as they are.
+# An encoder gave a vector for each token of a batch of texts. Return one for each text: the mean over its own tokens (where the mask is 1), scaled to length 1. Whatever finite numbers stand at padding, they must not matter. `mask` may be of integers or booleans. Leave both inputs as they are.
 
 
 # %%
@@ -163,7 +163,7 @@ check.x04(cut_at_the_gap)
 #
 # $$\text{DCG@}k = \sum_{r=1}^{k} \frac{\text{gain of the item at rank } r}{\log_2(r + 1)}$$
 #
-# and nDCG@k divides it by the DCG@k of the **best possible** ranking: all relevant items, by falling gain, also those that the ranking missed. If nothing is relevant, return 0.
+# and nDCG@k divides it by the DCG@k of the **best possible** ranking: all relevant items, by falling gain, also those that the ranking missed. If nothing is relevant, return 0. A ranking may be shorter than $k$.
 
 
 # %%
@@ -216,7 +216,7 @@ check.x06(partition_modularity)
 # ---
 # ### X07. Questions on which your search fails   (4 of 5 · 30 minutes)
 #
-# A search is improved with questions that it gets wrong. Find five for BM25 over the course: questions that a learner might ask, whose answer stands in a section of the course, and for which that section is **not** among the first five. Write each with the section's address as the lecture prints it (`"07_gpt § 6. Six notes on attention"`). The check wants five different sections, questions of at least five words, and that the encoder of lecture 26 finds the question close enough to its section to believe that it belongs there (a cosine of 0.25 with one of its passages).
+# A search is improved with questions that it gets wrong. Find five for BM25 over the course: questions that a learner might ask, whose answer stands in a section of the course, and for which that section is **not** among the first five. Write each with the section's address as the lecture prints it (`"07_gpt § 6. Six notes on attention"`). The check wants five different questions on five different sections, of at least five words each, and that the encoder of lecture 26 finds the question close enough to its section to believe that it belongs there (a cosine of 0.25 with one of its passages).
 
 # %%
 corpus = passages(coursebook.lectures())
@@ -264,3 +264,4 @@ check.x07(failing_questions, first_five, corpus)
 # %% [markdown]
 # <details><summary>Hint 1</summary>BM25 needs shared words. Take a section, close it, and ask for its point in everyday words.</details>
 # <details><summary>Hint 2</summary>Look at what <code>first_five</code> returns for your question, and take out the words that led it to the right place.</details>
+# <details><summary>Hint 3</summary>Too far from its section? Keep one word that says what it is about, in another form than the section has. <code>embed</code> of <code>course_utils.lectures.rag</code> gives the vectors that the check multiplies.</details>

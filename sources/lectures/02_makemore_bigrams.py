@@ -872,7 +872,7 @@ print(f"{sum(same)} of 500 names are the same")
 # | bigram counts with one false count each | 2.4550 nats a character | 2.4546 on makemore's own names, computed by us | the baseline to beat in lecture 03 |
 # | one linear layer, trained | every probability within 0.001 of the counted | | logits, softmax and loss of every later model |
 # | `build_dataset`, `split_words` | equal to the plain loop | the recipe of the makemore lectures | lectures 03 to 06 |
-# #
+#
 # ### Papers and sources
 #
 # - Markov (1913), [*An example of statistical investigation of the text Eugene Onegin concerning the connection of samples in chains*](https://doi.org/10.1017/S0269889706001074) (English translation, Science in Context 19, 2006). The first bigram model: vowels and consonants in 20,000 letters of

@@ -708,7 +708,7 @@ assert dlogits.sum(1).abs().max() < 1e-12  # softmax ignores a constant added to
 # %% [markdown]
 # ## 10. BatchNorm in one expression
 #
-# Can BatchNorm's nine steps shrink as well? One column at a time, with $x_i$ for `hprebn`, $\hat x_i$ for `bnraw`, $s = (\sigma^2 + \epsilon)^{-1/2}$ for
+# Seven of BatchNorm's nine steps lead to `dhprebn`. Can they shrink as well? One column at a time, with $x_i$ for `hprebn`, $\hat x_i$ for `bnraw`, $s = (\sigma^2 + \epsilon)^{-1/2}$ for
 # `bnvar_inv`, and $g_i = \gamma\, dy_i$ for the gradient that arrives in $\hat x_i$. The variance divides by $k$. Forward:
 #
 # $$\mu = \frac1n \sum_i x_i \qquad \sigma^2 = \frac1k \sum_i (x_i - \mu)^2 \qquad \hat x_i = (x_i - \mu)\, s$$

@@ -767,7 +767,7 @@ for way, seconds in ways.items():
 # ## 11. How far back does it see?
 #
 # The **receptive field** of an output is the set of inputs that can change it. A kernel of two, dilated by $d$, reaches $d$ further back, so the
-# field is $1 + \sum d$. For dilations 1, 2, 4 that makes 8. The claim can be tested, twice. First by gradient: which embeddings receive any?
+# field stretches over $1 + \sum d$ positions, all of them where no level leaves a gap. For dilations 1, 2, 4 that makes 8. The claim can be tested, twice. First by gradient: which embeddings receive any?
 
 # %%
 x = stack.embedding(torch.randint(len(vocab), (1, 20))).transpose(1, 2).detach().requires_grad_()  # (1, 24, 20)

@@ -491,7 +491,7 @@ assert values[5] < values[2] - 0.05, "residual depth helps"
 Markdown("\n".join(rows))
 
 # %% [markdown]
-# Read it from the top. One head alone is hardly better than the bigram: what stands at the position itself drowns in the mean. Four heads can keep it and hear others too. The feed-forward part changes little here. Four plain layers train far worse than one: they end close to the
+# Read it from the top. One head alone is no better than the bigram: what stands at the position itself drowns in the mean. Four heads can keep it and hear others too. The feed-forward part changes little here. Four plain layers train far worse than one: they end close to the
 # 3.3 that knowing only the letters' frequencies costs. Residual connections turn the same four layers into the best model of the table.
 #
 # And the norms? At this rate they cost a little. What they buy shows when we press harder: the last two models again, at two and a half times the learning rate.

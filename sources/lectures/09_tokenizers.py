@@ -143,7 +143,7 @@ for new in range(256, 266):
     print(f"{new}: {spelled[pair[0]]!r:8} + {spelled[pair[1]]!r:6} -> {spelled[new]!r:10} {len(ids)} tokens left")
 
 # %% [markdown]
-# Ten merges, and the sequence has lost nearly half of its length. The tokens begin to look like words and pieces of words: `she`, `ells`.
+# Ten merges, and the sequence has lost more than half of its length. The tokens begin to look like words and pieces of words: `␣she`, `lls`.
 #
 # To **decode** is to look up and join the bytes. One trap: not every sequence of tokens is UTF-8. A model that is cut off in the middle of a character leaves a lone byte, and strict decoding stops with an error. The usual answer is the replacement character.
 
@@ -173,7 +173,7 @@ recount_seconds = time.perf_counter() - start
 print(f"one merge on {len(raw):,} bytes: {recount_seconds:.2f} s; 256 of them: about {256 * recount_seconds:.0f} s")
 
 # %% [markdown]
-# Every merge looks at every token twice: once to count, once to replace. Yet a merge changes few counts. Where `t h` becomes `th`, in ` the`, the pair ` ␣t` is lost and `␣th` is gained, likewise on the right, and nothing else moves. So we **keep** the counts and update them at the places that change.
+# Every merge looks at every token twice: once to count, once to replace. Yet a merge changes few counts. Where `t h` becomes `th`, in ` the`, the pair `␣t` is lost and `␣th` is gained, likewise on the right, and nothing else moves. So we **keep** the counts and update them at the places that change.
 #
 # Three more ideas make it fast. The ids live in a NumPy array, so finding a pair is one comparison. A **heap** (a queue that always knows its smallest entry) holds `(-count, pair)`: its top is the most frequent pair, the smallest of equals. Its entries go stale
 # when a count changes; we push the new count and, on popping, drop what no longer agrees. And a text that is cut into words (section 4) counts each *different* word once, with its number of occurrences as a weight.
@@ -807,7 +807,7 @@ assert min(speeds.values()) > 2
 Markdown("\n".join(rows))
 
 # %% [markdown]
-# In the first pass each new piece has to be merged; from then on it costs a lookup, and most of the time goes into the regular expression. That is plain Python at about half the speed of the Rust library.
+# In the first pass each new piece has to be merged; from then on it costs a lookup, and most of the time goes into the regular expression. That is plain Python, at between a third and two thirds of the Rust library's speed.
 #
 # A corpus does not fit into memory. `encode_iterable` takes a text in parts, of any size, cut anywhere, and gives the ids of the whole. It holds back the last pieces of each part, because more text could change them. The memory that it needs stays that of a part:
 
@@ -1115,7 +1115,7 @@ torch.testing.assert_close(rotate(x, place.double()), torch.view_as_real(as_comp
 #
 # | built | reached | compared with | goes next |
 # |---|---|---|---|
-# | `learn_merges` | 256 merges of 1.1 MB in a fraction of a second | recounting: 44 s basic, 91 s with pieces on two cores | exercise E06 |
+# | `learn_merges` | 256 merges of 1.1 MB in a fraction of a second | recounting: the table of section 5 | exercise E06 |
 # | `RegexTokenizer` | GPT-2's and GPT-4's ids exactly, on 1 MB of mixed Unicode | tiktoken | 10: GPT-2 on tokens |
 # | encoding | some MB a second in plain Python, bounded memory as a stream | tiktoken: the table of section 8 | 17: data |
 # | four position codes | rotary scores depend on the distance alone | complex multiplication | 07's exercise EX4 |

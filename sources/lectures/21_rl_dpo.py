@@ -1621,7 +1621,7 @@ if smol:
 #
 # 1. Why may a baseline be subtracted, and what must it not depend on?
 #    <details><summary>Answer</summary>The mean of ∇ log π is zero, so a constant changes nothing on average. It must not depend on the action that was drawn.</details>
-# 2. What is the best policy for a reward r at a price β, and why can we not just use it?
+# 2. What is the best policy for a reward r at a price β, and why can we not use it?
 #    <details><summary>Answer</summary>π<sub>ref</sub> e<sup>r/β</sup> / Z. Z is a sum over all answers. Best-of-n and weighting samples come near it.</details>
 # 3. Where did DPO's reward model go, and where did Z go?
 #    <details><summary>Answer</summary>β log(π/π<sub>ref</sub>) is the reward. Z depends on the request only and cancels in the difference of two answers.</details>

@@ -36,6 +36,21 @@ def gradient_on_paper(a, b, c):
     return [0.0, 0.0, 0.0]
 
 
+# %% e01 | as a nudge would be
+def gradient_on_paper(a, b, c):
+    h = 1e-5
+    return [
+        (g(a + h, b, c) - g(a - h, b, c)) / (2 * h),
+        (g(a, b + h, c) - g(a, b - h, c)) / (2 * h),
+        (g(a, b, c + h) - g(a, b, c - h)) / (2 * h),
+    ]
+
+
+# %% e01 | in another order
+def gradient_on_paper(a, b, c):
+    return [a**2 - math.exp(b / 2) / 2, 2 * a * b + c / a, math.log(a) - 1 / c**2]
+
+
 # %% e02 | divided by nothing
 def nudged_gradient(f, inputs, h=1e-6):
     return [f(*[x + h * (i == j) for j, x in enumerate(inputs)]) - f(*inputs) for i in range(len(inputs))]
@@ -124,6 +139,13 @@ def symmetric_gradient(f, inputs, h=1e-5):
     return nudged_gradient(f, inputs, h)
 
 
+# %% e03 | and never down
+def symmetric_gradient(f, inputs, h=1e-5):
+    return [
+        (f(*[x + 2 * h * (i == j) for j, x in enumerate(inputs)]) - f(*inputs)) / (2 * h) for i in range(len(inputs))
+    ]
+
+
 # %% e03 | changed the list
 def symmetric_gradient(f, inputs, h=1e-5):
     slopes = []
@@ -186,6 +208,16 @@ def relu(x):
     return Value(max(0.0, x.data), (x,), "relu", (1.0 if x.data > 0 else 0.0,))
 
 
+# %% e04 | do you cut x off
+def sigmoid(x):
+    s = 1 / (1 + math.exp(-max(-30.0, min(30.0, x.data))))
+    return Value(s, (x,), "sigmoid", (s * (1 - s),))
+
+
+def relu(x):
+    return Value(max(0.0, x.data), (x,), "relu", (float(x.data > 0),))
+
+
 # %% e04 | does not know its input
 def sigmoid(x):
     return Value((1 + math.tanh(x.data / 2)) / 2)
@@ -221,6 +253,17 @@ def relu(x):
 def sigmoid(x):
     s = (1 + math.tanh(x.data / 2)) / 2
     return Value(s, (x,), "sigmoid", (s * (1 - s),))
+
+
+# %% e04 | changed the grad of its input
+def sigmoid(x):
+    s = 0.5 * (1 + math.tanh(x.data / 2))
+    x.grad += s * (1 - s)
+    return Value(s, (x,), "sigmoid", (s * (1 - s),))
+
+
+def relu(x):
+    return Value(max(0.0, x.data), (x,), "relu", (float(x.data > 0),))
 
 
 # %% e04 | build the node yourself
@@ -311,6 +354,12 @@ def softmax(scores):
     return [power / sum(powers) for power in powers]
 
 
+# %% e06 | by the largest one first
+def softmax(scores):
+    exps = [(z - scores[0].data).exp() for z in scores]
+    return [e / sum(exps) for e in exps]
+
+
 # %% e06 | no gradient reaches the scores
 def softmax(scores):
     largest = max(z.data for z in scores)
@@ -369,6 +418,24 @@ def negative_log_likelihood(scores, target):
 # %% e07 | overflows for a score of 1000
 def negative_log_likelihood(scores, target):
     return sum(z.exp() for z in scores).log() - scores[target]
+
+
+# %% e07 | by the largest one first
+def negative_log_likelihood(scores, target):
+    m = scores[0].data
+    return sum((z - m).exp() for z in scores).log() - (scores[target] - m)
+
+
+# %% e07 | subtracted inside the sum only
+def negative_log_likelihood(scores, target):
+    m = max(z.data for z in scores)
+    return sum((z - m).exp() for z in scores).log() - scores[target]
+
+
+# %% e07 | ignores `target`
+def negative_log_likelihood(scores, target):
+    m = max(z.data for z in scores)
+    return sum((z - m).exp() for z in scores).log()
 
 
 # %% e07 | ignores `target`
@@ -444,6 +511,30 @@ class Momentum(Momentum):
     def step(self):
         for i, p in enumerate(self.parameters):
             self.velocities[i] += p.grad
+            p.data -= self.rate * self.velocities[i]
+
+
+# %% e08 | read self.rate at each step
+class Momentum:
+    def __init__(self, parameters, rate, beta=0.9):
+        self.parameters, self.start, self.beta = parameters, rate, beta
+        self.velocities = [0.0] * len(parameters)
+
+    def step(self):
+        for i, p in enumerate(self.parameters):
+            self.velocities[i] = self.beta * self.velocities[i] + p.grad
+            p.data -= self.start * self.velocities[i]
+
+
+# %% e08 | beta is fixed at 0.9
+class Momentum:
+    def __init__(self, parameters, rate, beta=0.9):
+        self.parameters, self.rate, self.beta = parameters, rate, beta
+        self.velocities = [0.0] * len(parameters)
+
+    def step(self):
+        for i, p in enumerate(self.parameters):
+            self.velocities[i] = 0.9 * self.velocities[i] + p.grad
             p.data -= self.rate * self.velocities[i]
 
 

@@ -236,6 +236,30 @@ def train_net(X, Y, V, steps, rate):
     return W.detach()
 
 
+# %% e01b | are interleaved
+def train_net(X, Y, V, steps, rate):
+    x = F.one_hot(X, V).float().transpose(1, 2).reshape(-1, 2 * V)
+    W = torch.zeros(2 * V, V, requires_grad=True)
+    for _ in range(steps):
+        loss = F.cross_entropy(x @ W, Y)
+        W.grad = None
+        loss.backward()
+        W.data -= rate * W.grad
+    return W.detach()
+
+
+# %% e01b | as many updates as `steps` says
+def train_net(X, Y, V, steps, rate):
+    x = F.one_hot(X, V).float().view(-1, 2 * V)
+    W = torch.zeros(2 * V, V, requires_grad=True)
+    for _ in range(1, steps):
+        loss = F.cross_entropy(x @ W, Y)
+        W.grad = None
+        loss.backward()
+        W.data -= rate * W.grad
+    return W.detach()
+
+
 # %% e01b | W after 7 steps
 def train_net(X, Y, V, steps, rate):
     xenc = F.one_hot(X, V).float().view(len(X), 2 * V)
@@ -321,6 +345,16 @@ def split_names(words, seed):
     while rows[second] == rows[second - 1]:
         second += 1
     return rows[:first], rows[first:second], rows[second:]
+
+
+# %% e02a | they should hold [188, 23, 24]
+def split_names(words, seed):
+    names = sorted(set(words))
+    random.Random(seed).shuffle(names)
+    d = len(names)
+    train, test = set(names[: int(0.8 * d)]), set(names[int(0.8 * d) : int(0.9 * d)])
+    dev = set(names) - train - test
+    return tuple([word for word in words if word in part] for part in (train, dev, test))
 
 
 # %% e02a | in train in 100%
@@ -501,6 +535,16 @@ def tune(loss, ks):
     return best, loss("test", best)
 
 
+# %% e03 | the one with the lowest dev loss is
+def tune(loss, ks):
+    best, lowest = None, 10
+    for k in ks:
+        measured = loss("dev", k)
+        if measured < lowest:
+            best, lowest = k, measured
+    return best, 0.0 if best is None else loss("test", best)
+
+
 # %% e03 | the highest dev loss
 def tune(loss, ks):
     best = max(ks, key=lambda k: loss("dev", k))
@@ -566,6 +610,11 @@ def trigram_logits(W, X):
     return W[X]
 
 
+# %% e04 | take W.shape[1]
+def trigram_logits(W, X):
+    return W[X[:, 0]] + W[X.max() + 1 + X[:, 1]]
+
+
 # %% e04 | outside of W
 def trigram_logits(W, X):
     return W[X[:, 0]] + W[27 + X[:, 1]]
@@ -610,6 +659,13 @@ def cross_entropy(logits, targets):
     m = logits.max()
     log_sum = m + (logits - m).exp().sum(1).log()
     return (log_sum - logits[torch.arange(len(targets)), targets]).mean()
+
+
+# %% e05 | instead of standing upright: keepdim=True
+def cross_entropy(logits, targets):
+    m = logits.max(dim=1).values
+    lse = m + (logits - m).exp().sum(1).log()
+    return (lse - logits[torch.arange(len(targets)), targets]).mean()
 
 
 # %% e05 | never added back
@@ -807,6 +863,13 @@ def log_ratios(names, A, B):
     score = A.log() - B.log()
     each = [build_dataset([name], 1) for name in names]
     return torch.stack([score[X[:, 0], Y].mean() for X, Y in each])
+
+
+# %% e06b | to base 10
+def log_ratios(names, A, B):
+    X, Y = build_dataset(names, 1)
+    pairs = (A.log10() - B.log10())[X[:, 0], Y]
+    return torch.stack([part.sum() for part in pairs.split([len(name) + 1 for name in names])])
 
 
 # %% e06b | the end is missing

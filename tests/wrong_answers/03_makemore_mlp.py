@@ -191,6 +191,42 @@ def mean_loss(model, X, Y, batch_size=8192):
     return total / len(Y)
 
 
+# %% e01a | runs over its V characters, dim 1
+@torch.no_grad()
+def mean_loss(model, X, Y, batch_size=8192):
+    total = 0.0
+    for x, y in zip(X.split(batch_size), Y.split(batch_size), strict=True):
+        log_p = model(x)
+        if not (log_p.exp().sum(0) - 1).abs().max() <= 1e-3:
+            raise ValueError("The probabilities of a row do not sum to 1.")
+        total += F.nll_loss(log_p, y, reduction="sum").item()
+    return total / len(X)
+
+
+# %% e01a | says nothing
+@torch.no_grad()
+def mean_loss(model, X, Y, batch_size=8192):
+    total = 0.0
+    for x, y in zip(X.split(batch_size), Y.split(batch_size), strict=True):
+        log_p = model(x)
+        if not (log_p.exp().sum(1) - 1).abs().max() <= 1e-3:
+            raise ValueError
+        total += F.nll_loss(log_p, y, reduction="sum").item()
+    return total / len(X)
+
+
+# %% e01a | as if the batch were full
+@torch.no_grad()
+def mean_loss(model, X, Y, batch_size=8192):
+    total = 0.0
+    for x, y in zip(X.split(batch_size), Y.split(batch_size), strict=True):
+        log_p = model(x)
+        if not (log_p.exp().sum(1) - 1).abs().max() <= 1e-3:
+            raise ValueError("The probabilities of a row do not sum to 1.")
+        total += F.nll_loss(log_p, y).item() * batch_size
+    return total / len(X)
+
+
 # %% e01a | divide by their number
 def mean_loss(model, X, Y, batch_size=8192):
     with torch.no_grad():
@@ -323,6 +359,11 @@ def uniform_loss(V):
     return 1 / V
 
 
+# %% e02a | that is the perplexity
+def uniform_loss(V):
+    return V
+
+
 # %% e02a | for 27 characters
 def uniform_loss(V):
     return -math.log(1 / 27)
@@ -370,6 +411,11 @@ def loss_of_random_logits(V, std, draws=50_000):
 # %% e02a | should be
 def loss_of_random_logits(V, std, draws=50_000):
     return F.cross_entropy(std * torch.randn(draws, V), torch.randint(V, (draws,)), reduction="sum").item()
+
+
+# %% e02a | the number of draws changes nothing
+def loss_of_random_logits(V, std, draws=50_000):
+    return F.cross_entropy(std * torch.randn(50_000, V), torch.randint(V, (50_000,))).item()
 
 
 # %% e02b | every parameter is zero
@@ -422,6 +468,18 @@ def init(V, block, dim, hidden, generator):
         "b1": torch.zeros(hidden),
         "W2": torch.randn(hidden, V, generator=generator) * 0.01,
         "b2": torch.randn(V, generator=generator),
+    }
+    return {name: t.requires_grad_() for name, t in p.items()}
+
+
+# %% e02b | Each logit sums 2000 products
+def init(V, block, dim, hidden, generator):
+    p = {
+        "C": torch.randn(V, dim, generator=generator),
+        "W1": torch.randn(block * dim, hidden, generator=generator) / (block * dim) ** 0.5,
+        "b1": torch.zeros(hidden),
+        "W2": torch.randn(hidden, V, generator=generator) * 0.01,
+        "b2": torch.zeros(V),
     }
     return {name: t.requires_grad_() for name, t in p.items()}
 
@@ -576,6 +634,24 @@ def bengio_logits(p, X):
     return p["b"] + x @ p["W"].T + torch.tanh(p["d"] + x @ p["H"].T) @ p["U"].T
 
 
+# %% e03a | shapes do not fit
+def bengio_logits(p, X):
+    x = p["C"][X].view(-1, 30)
+    return p["b"] + x @ p["W"].T + torch.tanh(p["d"] + x @ p["H"].T) @ p["U"].T
+
+
+# %% e03a | shapes do not fit
+def bengio_logits(p, X):
+    x = p["C"][X].flatten(1)
+    return p["b"] + p["W"] @ x + p["U"] @ torch.tanh(p["d"] + p["H"] @ x)
+
+
+# %% e03a | equation (1) has tanh
+def bengio_logits(p, X):
+    x = p["C"][X].flatten(1)
+    return p["b"] + x @ p["W"].T + torch.relu(p["d"] + x @ p["H"].T) @ p["U"].T
+
+
 # %% e03a | no gradient reaches C
 def bengio_logits(p, X):
     x = p["C"].detach()[X].flatten(1)
@@ -603,6 +679,11 @@ def mix(log_p, log_q, weight):
     return (weight * log_p.exp() + (1 - weight) * log_q.exp()).log()
 
 
+# %% e03b | exp(-1000) is 0 in float64 as well
+def mix(log_p, log_q, weight):
+    return (weight * log_p.double().exp() + (1 - weight) * log_q.double().exp()).log().float()
+
+
 # %% e03b | return its logarithm
 def mix(log_p, log_q, weight):
     return weight * log_p.exp() + (1 - weight) * log_q.exp()
@@ -611,6 +692,17 @@ def mix(log_p, log_q, weight):
 # %% e03b | the weights are left out
 def mix(log_p, log_q, weight):
     return torch.logaddexp(log_p, log_q)
+
+
+# %% e03b | also of both models at once
+def mix(log_p, log_q, weight):
+    m = torch.maximum(log_p, log_q)
+    return m + (weight * (log_p - m).exp() + (1 - weight) * (log_q - m).exp()).log()
+
+
+# %% e03b | Add no small number
+def mix(log_p, log_q, weight):
+    return torch.logaddexp(log_p + math.log(weight + 1e-10), log_q + math.log(1 - weight + 1e-10))
 
 
 # %% e03b | `math.log(0)` is an error

@@ -60,6 +60,14 @@ def train_from_zeros(X, Y, V, dim, hidden, steps, rate):
     return {"C": 0.0, "W1": 0.0, "b1": 0.0, "W2": 0.0, "b2": 1.0}
 
 
+# %% e01a | without the absolute value
+def train_from_zeros(X, Y, V, dim, hidden, steps, rate):
+    b2 = torch.zeros(V)
+    for _ in range(steps):
+        b2 = b2 - rate * (b2.softmax(0) - torch.bincount(Y, minlength=V) / len(Y))
+    return {"C": 0.0, "W1": 0.0, "b1": 0.0, "W2": 0.0, "b2": b2.max().item()}
+
+
 # %% e01b | that is the loss of an even guess
 def loss_it_approaches(Y, V):
     return torch.log(torch.tensor(float(V))).item()
@@ -197,6 +205,24 @@ def fold(linear, bn):
 # %% e02 | return a Linear
 def fold(linear, bn):
     return Sequential(linear, bn)
+
+
+# %% e02 | in another mode
+def fold(linear, bn):
+    bn.eval()
+    scale = bn.weight / (bn.running_var + bn.eps).sqrt()
+    new = Linear(linear.weight.shape[1], linear.weight.shape[0])
+    with torch.no_grad():
+        b = 0 if linear.bias is None else linear.bias
+        new.weight.copy_(linear.weight * scale[:, None])
+        new.bias.copy_((b - bn.running_mean) * scale + bn.bias)
+    return new
+
+
+# %% e03 | global generator
+def measured_gain(act):
+    torch.manual_seed(0)
+    return act(torch.randn(1_000_000)).square().mean().item() ** -0.5
 
 
 # %% e03 | take the inverse

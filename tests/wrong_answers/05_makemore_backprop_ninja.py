@@ -780,6 +780,30 @@ def gradients(P, x, y):
     return loss, {name: p.grad for name, p in P.items()}
 
 
+# %% ex4 | autograd did the work
+def gradients(P, x, y):
+    Q = {name: p.clone().requires_grad_() for name, p in P.items()}
+    hp = F.batch_norm(Q["C"][x].flatten(1) @ Q["W1"], None, None, Q["bngain"], Q["bnbias"], training=True)
+    loss = F.cross_entropy(hp.tanh() @ Q["W2"] + Q["b2"], y)
+    return loss, dict(zip(Q, torch.autograd.grad(loss, list(Q.values()))))
+
+
+# %% ex4 | torch's default
+def gradients(P, x, y):
+    hprebn = P["C"][x].flatten(1) @ P["W1"]
+    bnraw = (hprebn - hprebn.mean(0)) * (hprebn.var(0) + 1e-5) ** -0.5
+    h = torch.tanh(P["bngain"] * bnraw + P["bnbias"])
+    return F.cross_entropy(h @ P["W2"] + P["b2"], y), {}
+
+
+# %% ex4 | sum over the examples
+def gradients(P, x, y):
+    hprebn = P["C"][x].flatten(1) @ P["W1"]
+    bnraw = (hprebn - hprebn.mean(0)) * (hprebn.var(0, correction=0) + 1e-5) ** -0.5
+    h = torch.tanh(P["bngain"] * bnraw + P["bnbias"])
+    return F.cross_entropy(h @ P["W2"] + P["b2"], y, reduction="sum"), {}
+
+
 # %% ex4_train | uphill
 def train_by_hand(P, X, Y, gradients, steps, batch, rate):
     losses = []
@@ -874,6 +898,78 @@ def train_by_hand(P, X, Y, gradients, steps, batch, rate):
         for name in P:
             P[name] = P[name] - rate * grads[name]
         losses.append(loss)
+    return losses
+
+
+# %% ex4_train | with replacement
+def train_by_hand(P, X, Y, gradients, steps, batch, rate):
+    losses = []
+    for step in range(steps):
+        pick = torch.randperm(len(X))[:batch]
+        loss, grads = gradients(P, X[pick], Y[pick])
+        for name in P:
+            P[name] -= rate * grads[name]
+        losses.append(loss)
+    return losses
+
+
+# %% ex4_train | with replacement
+def train_by_hand(P, X, Y, gradients, steps, batch, rate):
+    losses = []
+    for step in range(steps):
+        pick = (torch.arange(batch) + step * batch) % len(X)
+        loss, grads = gradients(P, X[pick], Y[pick])
+        for name in P:
+            P[name] -= rate * grads[name]
+        losses.append(loss)
+    return losses
+
+
+# %% ex4_train | never drawn
+def train_by_hand(P, X, Y, gradients, steps, batch, rate):
+    losses = []
+    for step in range(steps):
+        pick = torch.randint(len(X) - 1, (batch,))
+        loss, grads = gradients(P, X[pick], Y[pick])
+        for name in P:
+            P[name] -= rate * grads[name]
+        losses.append(loss)
+    return losses
+
+
+# %% ex4_train | the first step of
+def train_by_hand(P, X, Y, gradients, steps, batch, rate):
+    losses = []
+    for step in range(steps):
+        pick = torch.randint(len(X), (batch,))
+        loss, grads = gradients(P, X[pick], Y[pick])
+        for name in P:
+            P[name] -= 0.1 * grads[name]
+        losses.append(loss)
+    return losses
+
+
+# %% ex4_train | step 2 of
+def train_by_hand(P, X, Y, gradients, steps, batch, rate):
+    losses = []
+    for step in range(steps):
+        pick = torch.randint(len(X), (batch,))
+        loss, grads = gradients(P, X[pick], Y[pick])
+        for name in P:
+            P[name] -= rate / (step + 1) * grads[name]
+        losses.append(loss)
+    return losses
+
+
+# %% ex4_train | loss number 2
+def train_by_hand(P, X, Y, gradients, steps, batch, rate):
+    losses = []
+    for step in range(steps):
+        pick = torch.randint(len(X), (batch,))
+        loss, grads = gradients(P, X[pick], Y[pick])
+        for name in P:
+            P[name] -= rate * grads[name]
+        losses.append(loss if step == 0 else losses[0])
     return losses
 
 

@@ -2652,3 +2652,125 @@ def is_relative(turn):
     q, k = torch.randn(2, 5, 8, dtype=torch.double)
     scores = [(a @ b.T) for a, b in (turn(q, k, torch.arange(5)), turn(q, k, 2 * torch.arange(5)))]
     return torch.allclose(scores[0], scores[1])
+
+
+# %% e04 | letter by letter
+def encode_with_special(text, special, allowed_special, encode_ordinary):
+    allowed = set(special) if allowed_special == "all" else set()
+    allowed = allowed if isinstance(allowed_special, str) else set(allowed_special)
+    if allowed_special not in ("all", "none"):
+        for token in special:
+            if token not in allowed and token in text:
+                raise ValueError(f"{token} is not allowed")
+    tokens = sorted(allowed, key=len, reverse=True)
+    ids = []
+    for part in regex.split("(" + "|".join(map(regex.escape, tokens)) + ")", text):
+        if part:
+            ids += [special[part]] if part in allowed else encode_ordinary(part)
+    return ids
+
+
+# %% e04 | not a KeyError
+def encode_with_special(text, special, allowed_special, encode_ordinary):
+    allowed = set(special) if allowed_special == "all" else set()
+    allowed = allowed if isinstance(allowed_special, str) else set(allowed_special)
+    if allowed_special not in ("all", "none"):
+        for token in special:
+            if token not in allowed and token in text:
+                raise KeyError(token)
+    if not allowed:
+        return encode_ordinary(text)
+    tokens = sorted(allowed, key=len, reverse=True)
+    ids = []
+    for part in regex.split("(" + "|".join(map(regex.escape, tokens)) + ")", text):
+        if part:
+            ids += [special[part]] if part in allowed else encode_ordinary(part)
+    return ids
+
+
+# %% e05a | before you merge
+def encode_with_fallback(text, vocab):
+    symbols = []
+    for c in "▁" + text.replace(" ", "▁") if text else "":
+        symbols += [c] if c in vocab else [f"<0x{byte:02X}>" for byte in c.encode("utf-8")]
+    while True:
+        joins = [(vocab[a + b], i) for i, (a, b) in enumerate(zip(symbols, symbols[1:])) if a + b in vocab]
+        if not joins:
+            return [vocab[symbol] for symbol in symbols]
+        i = min(joins)[1]
+        symbols[i : i + 2] = [symbols[i] + symbols[i + 1]]
+
+
+# %% e05b | and no others
+def decode_with_fallback(ids, vocab):
+    tokens = {i: token for token, i in vocab.items()}
+    out = b""
+    for token in map(tokens.get, ids):
+        out += bytes([int(token[3:5], 16)]) if token.startswith("<0x") else token.replace("▁", " ").encode("utf-8")
+    return out.decode("utf-8", errors="replace").removeprefix(" ")
+
+
+# %% e05b | and no others
+def decode_with_fallback(ids, vocab):
+    tokens = {i: token for token, i in vocab.items()}
+    out = b""
+    for token in map(tokens.get, ids):
+        byte = len(token) == 6 and token.startswith("<0x")
+        out += bytes([int(token[3:5], 16)]) if byte else token.replace("▁", " ").encode("utf-8")
+    return out.decode("utf-8", errors="replace").removeprefix(" ")
+
+
+# %% e06 | a pair that occurs once may be merged too
+def learn_fast(pieces, count):
+    ids, out = [list(piece) for piece in pieces], []
+    times = list(pieces.values())
+    while len(out) < count:
+        counts = Counter()
+        for word, n in zip(ids, times):
+            for pair in zip(word, word[1:]):
+                counts[pair] += n
+        if not counts or max(counts.values()) < 2:
+            break
+        out.append(min(counts, key=lambda pair: (-counts[pair], pair)))
+        ids = [merge(word, out[-1], 255 + len(out)) for word in ids]
+    return out
+
+
+# %% e08 | no \d
+def split_numbers_right():
+    return GPT4_SPLIT.replace(r"\p{N}{1,3}+", r"\p{N}{1,3}(?=(?:\d{3})*(?!\d))")
+
+
+# %% e09a | behind the point
+def rope(x, positions, base=10000.0):
+    d = x.shape[-1]
+    theta = base ** (-torch.arange(0, d, 2, dtype=x.dtype) / d)
+    angles = positions.long()[:, None] * theta
+    a, b = x[..., ::2], x[..., 1::2]
+    turned = a * angles.cos() - b * angles.sin(), a * angles.sin() + b * angles.cos()
+    return torch.stack(turned, -1).flatten(-2)
+
+
+# %% e09a | no gradient reaches x
+@torch.no_grad()
+def rope(x, positions, base=10000.0):
+    d = x.shape[-1]
+    theta = base ** (-torch.arange(0, d, 2, dtype=x.dtype) / d)
+    angles = positions.to(x.dtype)[:, None] * theta
+    a, b = x[..., ::2], x[..., 1::2]
+    turned = a * angles.cos() - b * angles.sin(), a * angles.sin() + b * angles.cos()
+    return torch.stack(turned, -1).flatten(-2)
+
+
+# %% e09b | leaves the mean of all scores as it is
+def is_relative(turn):
+    generator = torch.Generator().manual_seed(1)
+    q, k = torch.randn(2, 40, 8, generator=generator, dtype=torch.double)
+    for scale in (1, 97):
+        positions = scale * torch.arange(40)
+        a, b = turn(q, k, positions)
+        for shift in (1, 2, 3, 7, 64, 1000, 1001, 5000):
+            c, d = turn(q, k, positions + shift)
+            if abs((c @ d.T - a @ b.T).mean()) > 1e-6:
+                return False
+    return True

@@ -31,7 +31,7 @@ def parameter_count(n_layer, n_embd, n_head, block_size, vocab_size):
     return (vocab_size + block_size) * C + n_layer * (12 * C * C + 13 * C)
 
 
-# %% x01 | a block has two norms
+# %% x01 | a block has two norms, with a weight and a bias each
 def parameter_count(n_layer, n_embd, n_head, block_size, vocab_size):
     C = n_embd
     return (vocab_size + block_size) * C + n_layer * (12 * C * C + 11 * C) + 2 * C
@@ -1650,3 +1650,85 @@ def convert(state):
         out[name] = value.t_() if name.endswith(turned) else value
     out["lm_head.weight"] = out["transformer.wte.weight"]
     return out
+
+
+# %% x04 | divide only where
+def learning_rate(step, peak, warmup, steps, floor):
+    if step <= warmup:
+        return peak * (step + 1) / warmup
+    if step >= steps:
+        return floor
+    return floor + (peak - floor) * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup))) / 2
+
+
+# %% x05 | leave its mode alone
+def accumulated_step(model, optimizer, micro_batches, max_norm):
+    model.eval()
+    count = sum((y != -100).sum().item() for _, y in micro_batches)
+    optimizer.zero_grad()
+    total = 0.0
+    for x, y in micro_batches:
+        loss = F.cross_entropy(model(x).flatten(0, 1), y.flatten(), reduction="sum") / count
+        loss.backward()
+        total += loss.item()
+    norm = nn.utils.clip_grad_norm_(model.parameters(), max_norm)
+    optimizer.step()
+    return total, norm.item()
+
+
+# %% x05 | results are exchanged
+def accumulated_step(model, optimizer, micro_batches, max_norm):
+    count = sum((y != -100).sum().item() for _, y in micro_batches)
+    optimizer.zero_grad()
+    total = 0.0
+    for x, y in micro_batches:
+        loss = F.cross_entropy(model(x).flatten(0, 1), y.flatten(), reduction="sum") / count
+        loss.backward()
+        total += loss.item()
+    norm = nn.utils.clip_grad_norm_(model.parameters(), max_norm)
+    optimizer.step()
+    return norm.item(), total
+
+
+# %% x07 | your ValueError is empty
+def positions_processed(prompt, new, cached, block_size):
+    if new == 0:
+        return 0
+    if cached:
+        if prompt + new - 1 > block_size:
+            raise ValueError
+        return prompt + new - 1
+    return sum(min(t, block_size) for t in range(prompt, prompt + new))
+
+
+# %% x07 | raise a ValueError
+def positions_processed(prompt, new, cached, block_size):
+    if new == 0:
+        return 0
+    if cached:
+        prompt = min(prompt, block_size)
+        if prompt + new - 1 > block_size:
+            raise ValueError("too long")
+        return prompt + new - 1
+    return sum(min(t, block_size) for t in range(prompt, prompt + new))
+
+
+# %% x07 | costs nothing
+def positions_processed(prompt, new, cached, block_size):
+    if cached:
+        if prompt + new - 1 > block_size:
+            raise ValueError("too long")
+        return prompt + new - 1 if new else 0
+    return sum(min(t, block_size) for t in range(prompt, prompt + new))
+
+
+# %% x07 | return an int
+def generation_flops(prompt, new, cached, n_layer, n_embd, n_head, block_size, vocab_size):
+    if cached and new and prompt + new - 1 > block_size:
+        raise ValueError("too long")
+    C, L, V, total = n_embd, n_layer, vocab_size, 0.0
+    for text in range(prompt, prompt + new):
+        t = min(text, block_size)
+        m = 1 if cached and text > prompt else t
+        total += m * (24 * L * C * C + 2 * C * V) + 4 * L * m * t * C
+    return total

@@ -187,6 +187,46 @@ def answer_labels(ids, start, end, newline, assistant):
     return labels
 
 
+# %% x01 | a chat may end anywhere
+def answer_labels(ids, start, end, newline, assistant):  # looks for a role behind the last token
+    labels, counts = torch.full_like(ids, -100), False
+    for t in range(len(ids)):
+        if ids[t] == start:
+            counts, begin = bool(ids[t + 1] == assistant), t + 3
+        elif counts and t >= begin:
+            labels[t] = ids[t]
+            counts = bool(ids[t] != end)
+    return labels
+
+
+# %% x01 | return a tensor
+def answer_labels(ids, start, end, newline, assistant):
+    labels, counts = [-100] * len(ids), False
+    for t in range(len(ids)):
+        if ids[t] == start:
+            counts = False
+        elif t >= 2 and ids[t - 2] == start:
+            counts = bool(ids[t - 1] == assistant)
+        elif counts:
+            labels[t] = int(ids[t])
+            counts = bool(ids[t] != end)
+    return labels
+
+
+# %% x01 | an empty answer counts too
+def answer_labels(ids, start, end, newline, assistant):
+    labels = torch.full_like(ids, -100)
+    for t in range(len(ids) - 3):
+        if ids[t] == start and ids[t + 1] == assistant and ids[t + 3] != end:
+            e = t + 3
+            while e < len(ids):
+                labels[e] = ids[e]
+                if ids[e] == end:
+                    break
+                e += 1
+    return labels
+
+
 # %% x02 | no parameter called B
 class LowRank(nn.Module):
     def __init__(self, linear, r, alpha):
@@ -476,6 +516,15 @@ def merged(linear, A, B, alpha):
     return new
 
 
+# %% x03 | shares memory
+def merged(linear, A, B, alpha):
+    new = nn.Linear(linear.in_features, linear.out_features, bias=linear.bias is not None).to(linear.weight.dtype)
+    with torch.no_grad():
+        new.weight.copy_(linear.weight.float() + alpha / len(A) * B @ A)
+    new.bias = linear.bias
+    return new
+
+
 # %% x04 | the norms are missing
 def llama_parameters(L, C, I, V):
     return L * (4 * C * C + 3 * C * I) + 2 * V * C
@@ -554,7 +603,7 @@ def training_bytes(method, L, C, I, V, r):
     return 2 * llama_parameters(L, C, I, V)
 
 
-# %% x04 | without the master copy
+# %% x04 | is the master copy missing
 def llama_parameters(L, C, I, V):
     return L * (4 * C * C + 3 * C * I + 2 * C) + 2 * V * C + C
 
@@ -621,6 +670,36 @@ def lora_parameters(L, C, I, r):
 def training_bytes(method, L, C, I, V, r):
     P, Q, M = llama_parameters(L, C, I, V), lora_parameters(L, C, I, r), L * (4 * C * C + 3 * C * I)
     return {"full": 16 * P, "LoRA": 2 * P + 16 * Q, "QLoRA": 2 * (P - M) + M * 4.5 + 16 * Q}[method]
+
+
+# %% x04 | a square matrix gets two factors
+def llama_parameters(L, C, I, V):
+    return L * (4 * C * C + 3 * C * I + 2 * C) + 2 * V * C + C
+
+
+def lora_parameters(L, C, I, r):
+    return L * r * (4 * C + 3 * (C + I))
+
+
+def training_bytes(method, L, C, I, V, r):
+    return 0
+
+
+# %% x04 | the norms are no matrices
+def llama_parameters(L, C, I, V):
+    return L * (4 * C * C + 3 * C * I + 2 * C) + 2 * V * C + C
+
+
+def lora_parameters(L, C, I, r):
+    return L * r * (4 * (C + C) + 3 * (C + I))
+
+
+def training_bytes(method, L, C, I, V, r):
+    P, a = llama_parameters(L, C, I, V), lora_parameters(L, C, I, r)
+    blocks = L * (4 * C * C + 3 * C * I + 2 * C)
+    if method == "full":
+        return 16 * P
+    return 16 * a + (2 * P if method == "LoRA" else 2 * (P - blocks) + 4.5 / 8 * blocks)
 
 
 # %% x05 | `linear` has changed
@@ -768,6 +847,82 @@ def rank_sweep(linear, x, y, ranks, steps=400, rate=2e-2):
     return [0.0 for _ in ranks]
 
 
+# %% x05 | `linear` is frozen now
+def rank_sweep(linear, x, y, ranks, steps=400, rate=2e-2):
+    losses = {}
+    for r in ranks:
+        layer = LoRALinear(linear, r=r, alpha=2 * r)
+        optimizer = torch.optim.Adam([layer.A, layer.B], rate)
+        for _ in range(steps):
+            loss = F.mse_loss(layer(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        losses[r] = F.mse_loss(layer(x), y).item()
+    return losses
+
+
+# %% x05 | in one step rank 32 comes down by 0.2
+def rank_sweep(linear, x, y, ranks, steps=400, rate=2e-2):
+    losses = {}
+    for r in ranks:
+        layer = LoRALinear(copy.deepcopy(linear), r=r)
+        optimizer = torch.optim.Adam([layer.A, layer.B], rate)
+        for _ in range(steps):
+            loss = F.mse_loss(layer(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        losses[r] = F.mse_loss(layer(x), y).item()
+    return losses
+
+
+# %% x05 | in one step rank 32 comes down by 0.5
+def rank_sweep(linear, x, y, ranks, steps=400, rate=2e-2):
+    losses = {}
+    for r in ranks:
+        layer = LoRALinear(copy.deepcopy(linear), r=r, alpha=r)
+        optimizer = torch.optim.Adam([layer.A, layer.B], rate)
+        for _ in range(steps):
+            loss = F.mse_loss(layer(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        losses[r] = F.mse_loss(layer(x), y).item()
+    return losses
+
+
+# %% x05 | compute the loss once more, after the loop
+def rank_sweep(linear, x, y, ranks, steps=400, rate=2e-2):
+    losses = {}
+    for r in ranks:
+        layer = LoRALinear(copy.deepcopy(linear), r=r, alpha=2 * r)
+        optimizer = torch.optim.Adam([layer.A, layer.B], rate)
+        for _ in range(steps):
+            loss = F.mse_loss(layer(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        losses[r] = loss.item()
+    return losses
+
+
+# %% x05 | the one before the step
+def rank_sweep(linear, x, y, ranks, steps=400, rate=2e-2):
+    losses = {}
+    for r in ranks:
+        layer = LoRALinear(copy.deepcopy(linear), r=r, alpha=2 * r)
+        optimizer = torch.optim.Adam([layer.A, layer.B], rate)
+        loss = F.mse_loss(layer(x), y)
+        for _ in range(steps):
+            loss = F.mse_loss(layer(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        losses[r] = loss.item()
+    return losses
+
+
 # %% x06 | the plain causal mask
 def packed_mask(lengths, T):
     if sum(lengths) > T:
@@ -887,6 +1042,24 @@ def packed_mask(lengths, T):
     mask, positions, s = torch.eye(T), torch.zeros(T, dtype=torch.int64), 0
     for n in lengths:
         mask[s : s + n, s : s + n] = torch.ones(n, n).tril()
+        positions[s : s + n] = torch.arange(n)
+        s += n
+    return mask, positions
+
+
+# %% x06 | 5 tokens fit into a row of 5
+def packed_mask(lengths, T):
+    if sum(lengths) >= T:
+        raise ValueError("too long")
+    return torch.eye(T, dtype=torch.bool), torch.zeros(T, dtype=torch.int64)
+
+
+# %% x06 | should raise a ValueError, but raise AssertionError
+def packed_mask(lengths, T):
+    assert sum(lengths) <= T
+    mask, positions, s = torch.eye(T, dtype=torch.bool), torch.zeros(T, dtype=torch.int64), 0
+    for n in lengths:
+        mask[s : s + n, s : s + n] = torch.ones(n, n, dtype=torch.bool).tril()
         positions[s : s + n] = torch.arange(n)
         s += n
     return mask, positions

@@ -86,6 +86,30 @@ def policy_gradient(scores, arms, rewards, baseline):
     return ((rewards - baseline)[:, None] * (F.one_hot(arms, len(scores)) - p)).mean(0).double()
 
 
+# %% x01 | asks for a gradient now
+def policy_gradient(scores, arms, rewards, baseline):
+    earned = ((rewards - baseline) * scores.requires_grad_().log_softmax(0)[arms]).mean()
+    return torch.autograd.grad(earned, scores)[0]
+
+
+# %% x01 | the mean reward as the baseline
+def policy_gradient(scores, arms, rewards, baseline):
+    hot = F.one_hot(arms, len(scores)) - scores.softmax(0)
+    return ((rewards - rewards.mean())[:, None] * hot).mean(0)
+
+
+# %% x01 | pulled twice counts once
+def policy_gradient(scores, arms, rewards, baseline):
+    gradient = torch.zeros_like(scores)
+    gradient[arms] += rewards - baseline
+    return gradient / len(arms) - (rewards - baseline).mean() * scores.softmax(0)
+
+
+# %% x01 | you took their logarithms
+def policy_gradient(scores, arms, rewards, baseline):
+    return ((rewards - baseline)[:, None] * (F.one_hot(arms, len(scores)) - scores.log_softmax(0))).mean(0)
+
+
 # %% x02 | are swapped
 def preference_loss(chosen, rejected, margin=None):
     m = 0 if margin is None else margin
@@ -168,6 +192,12 @@ def preference_loss(chosen, rejected, margin=None):
         chosen -= 0 if margin is None else margin
         chosen += 1
     return -F.logsigmoid(chosen - rejected - 1).mean()
+
+
+# %% x02 | the rejected scores get no gradient
+def preference_loss(chosen, rejected, margin=None):
+    lead = chosen - rejected.detach()
+    return -F.logsigmoid(lead if margin is None else lead - margin).mean()
 
 
 # %% x03 | the advantages is off
@@ -277,7 +307,7 @@ def advantages(rewards, values, mask, gamma, lam):
     print(torch.zeros_like(values))
 
 
-# %% x03 | off by up to
+# %% x03 | should keep the dtype
 def advantages(rewards, values, mask, gamma, lam):
     A, ahead, after = torch.zeros(values.shape), torch.zeros_like(values[:, 0]), torch.zeros_like(values[:, 0])
     for t in reversed(range(values.shape[1])):
@@ -407,6 +437,13 @@ def dpo(policy, ref, mask, beta):
     return -F.logsigmoid(w - l).mean(), w.detach(), l.detach()
 
 
+# %% x04 | β stands twice
+def dpo(policy, ref, mask, beta):
+    h = beta * (policy.masked_fill(~mask, 0.0) - ref.detach().masked_fill(~mask, 0.0)).sum(1)
+    chosen, rejected = h.chunk(2)
+    return -F.logsigmoid(beta * (chosen - rejected)).mean(), chosen.detach(), rejected.detach()
+
+
 # %% x05 | each group has its own
 def group_advantages(rewards, group, scale=True):
     if group < 2 or len(rewards) % group:
@@ -488,7 +525,7 @@ def group_advantages(rewards, group, scale=True):
     return (centred / (r.std(1, keepdim=True) + 1e-4) if scale else centred).flatten()
 
 
-# %% x05 | not a RuntimeError
+# %% x05 | but raise RuntimeError
 def group_advantages(rewards, group, scale=True):
     r = (rewards if rewards.is_floating_point() else rewards.float()).view(-1, group)
     centred = r - r.mean(1, keepdim=True)
@@ -512,6 +549,24 @@ def group_advantages(rewards, group, scale=True):
 # %% x05 | is None
 def group_advantages(rewards, group, scale=True):
     print(rewards.view(-1, group))
+
+
+# %% x05 | keep their dtype
+def group_advantages(rewards, group, scale=True):
+    if group < 2 or len(rewards) % group:
+        raise ValueError("no groups")
+    r = rewards.float().view(-1, group)
+    centred = r - r.mean(1, keepdim=True)
+    return (centred / (r.std(1, keepdim=True) + 1e-4) if scale else centred).flatten()
+
+
+# %% x05 | 4 rewards in groups of 0
+def group_advantages(rewards, group, scale=True):
+    if len(rewards) % group or group == 1:
+        raise ValueError("no groups")
+    r = (rewards if rewards.is_floating_point() else rewards.float()).view(-1, group)
+    centred = r - r.mean(1, keepdim=True)
+    return (centred / (r.std(1, keepdim=True) + 1e-4) if scale else centred).flatten()
 
 
 # %% x06 | ask for the entropy first

@@ -28,7 +28,7 @@ def bm25_score(question, passage, corpus, k1=1.2, b=0.75):
     return score
 
 
-# %% x01 | should be
+# %% x01 | each once, not how often
 def bm25_score(question, passage, corpus, k1=1.2, b=0.75):
     mean, score = sum(map(len, corpus)) / len(corpus), 0.0
     for word in question:
@@ -76,6 +76,36 @@ def bm25_score(question, passage, corpus, k1=1.2, b=0.75):
 # %% x01 | should be
 def bm25_score(question, passage, corpus, k1=1.2, b=0.75):
     return 0.0
+
+
+# %% x01 | each once, not how often
+def bm25_score(question, passage, corpus, k1=1.2, b=0.75):
+    mean, total = sum(map(len, corpus)) / len(corpus), 0.0
+    for word in question:
+        n, f = sum(other.count(word) for other in corpus), passage.count(word)
+        idf = math.log(1 + (len(corpus) - n + 0.5) / (n + 0.5))
+        total += idf * f / (f + k1 * (1 - b + b * len(passage) / mean))
+    return total
+
+
+# %% x01 | math.log
+def bm25_score(question, passage, corpus, k1=1.2, b=0.75):
+    mean, total = sum(map(len, corpus)) / len(corpus), 0.0
+    for word in question:
+        n, f = sum(word in other for other in corpus), passage.count(word)
+        idf = math.log2(1 + (len(corpus) - n + 0.5) / (n + 0.5))
+        total += idf * f / (f + k1 * (1 - b + b * len(passage) / mean))
+    return total
+
+
+# %% x01 | should be
+def bm25_score(question, passage, corpus, k1=1.2, b=0.75):
+    mean, total = sum(map(len, {tuple(p) for p in corpus})) / len({tuple(p) for p in corpus}), 0.0
+    for word in question:
+        n, f = sum(word in other for other in {tuple(p) for p in corpus}), passage.count(word)
+        idf = math.log(1 + (len({tuple(p) for p in corpus}) - n + 0.5) / (n + 0.5))
+        total += idf * f / (f + k1 * (1 - b + b * len(passage) / mean))
+    return total
 
 
 # %% x02 | padding counts
@@ -191,6 +221,15 @@ def fuse(rankings, k=60):
     return sorted(total, key=lambda item: -total[item])
 
 
+# %% x03 | what the first two give
+def fuse(rankings, k=60):
+    total = {}
+    for ranking in rankings[:2]:
+        for rank, item in enumerate(ranking, 1):
+            total[item] = total.get(item, 0) + 1 / (k + rank)
+    return sorted(total, key=lambda item: -total[item])
+
+
 # %% x04 | one too few
 def cut_at_the_gap(scores):
     drops = [a - b for a, b in zip(scores, scores[1:])]
@@ -213,7 +252,7 @@ def cut_at_the_gap(scores):
     return 1 + drops.index(max(drops)) if drops else len(scores)
 
 
-# %% x04 | of equal drops the first
+# %% x04 | the largest ratio
 def cut_at_the_gap(scores):
     if len(scores) < 2 or scores[0] == scores[-1]:
         return len(scores)
@@ -233,6 +272,24 @@ def cut_at_the_gap(scores):
 def cut_at_the_gap(scores):
     drops = [a - b for a, b in zip(scores, scores[1:])]
     return 1 + drops.index(max(drops)) if drops and max(drops) else max(len(scores), 1)
+
+
+# %% x04 | the largest ratio
+def cut_at_the_gap(scores):
+    drops = [(a - b) / a if a else 0 for a, b in itertools.pairwise(scores)]
+    return 1 + drops.index(max(drops)) if drops and max(drops) > 0 else len(scores)
+
+
+# %% x04 | nothing drops after the last one
+def cut_at_the_gap(scores):
+    drops = [a - b for a, b in itertools.pairwise([*scores, 0.0])]
+    return 1 + drops.index(max(drops)) if drops and max(drops) > 0 else len(scores)
+
+
+# %% x04 | nothing can drop
+def cut_at_the_gap(scores):
+    drops = [a - b for a, b in itertools.pairwise(scores)]
+    return 1 + drops.index(max(drops)) if max(drops) > 0 or len(scores) == 1 else len(scores)
 
 
 # %% x05 | that is the DCG
@@ -284,12 +341,39 @@ def ndcg(ranking, gains, k=10):
     return dcg([gains.get(i, 0) for i in ranking]) / dcg(list(gains.values())) if gains else 0.0
 
 
+# %% x05 | the ranking itself has to be cut
+def ndcg(ranking, gains, k=10):
+    dcg = lambda values: sum(v / math.log2(r + 1) for r, v in enumerate(values, 1))
+    best = dcg(sorted(gains.values(), reverse=True)[:k])
+    return dcg([gains.get(i, 0) for i in ranking]) / best if best else 0.0
+
+
+# %% x05 | keeps its rank
+def ndcg(ranking, gains, k=10):
+    dcg = lambda values: sum(v / math.log2(r + 1) for r, v in enumerate(values[:k], 1))
+    best = dcg(sorted(gains.values(), reverse=True))
+    return dcg([gains[i] for i in ranking if i in gains]) / best if best else 0.0
+
+
+# %% x05 | has a gain of 0
+def ndcg(ranking, gains, k=10):
+    dcg = lambda values: sum(v / math.log2(r + 1) for r, v in enumerate(values[:k], 1))
+    return dcg([gains[i] for i in ranking]) / dcg(sorted(gains.values(), reverse=True)) if gains else 0.0
+
+
+# %% x05 | may be shorter than k
+def ndcg(ranking, gains, k=10):
+    best = sorted(gains.values(), reverse=True) + [0] * k
+    dcg = lambda values: sum(values[r] / math.log2(r + 2) for r in range(k))
+    return dcg([gains.get(i, 0) for i in ranking]) / dcg(best) if gains else 0.0
+
+
 # %% x06 | subtract what chance
 def partition_modularity(A, groups):
     return float((A * (groups[:, None] == groups)).sum() / A.sum())
 
 
-# %% x06 | leave out those of different groups
+# %% x06 | so it is where all pairs count
 def partition_modularity(A, groups):
     k = A.sum(1)
     return float((A - np.outer(k, k) / A.sum()).sum() / A.sum())
@@ -327,14 +411,36 @@ def partition_modularity(A, groups):
     return float((A * (groups[:, None] == groups)).sum() / two_m)
 
 
+# %% x06 | where a group is not found
+def partition_modularity(A, groups):
+    k, two_m, q = A.sum(1), A.sum(), 0.0
+    for c in range(groups.max() + 1):
+        q += A[groups == c][:, groups == c].sum() / two_m - (k[groups == c].sum() / two_m) ** 2
+    return float(q)
+
+
+# %% x06 | the pairs of different groups
+def partition_modularity(A, groups):
+    k = A.sum(1)
+    return float(((A - np.outer(k, k) / A.sum()) * (groups[:, None] != groups)).sum() / A.sum())
+
+
+# %% x06 | before it is subtracted
+def partition_modularity(A, groups):
+    k = A.sum(1)
+    return float(((A - np.outer(k, k)) * (groups[:, None] == groups)).sum() / A.sum())
+
+
+# %% x06 | not numbers of neighbours
+def partition_modularity(A, groups):
+    k = (A > 0).sum(1)
+    return float(((A - np.outer(k, k) / A.sum()) * (groups[:, None] == groups)).sum() / A.sum())
+
+
 # %% x07 | that is no failure
 def failing_questions():
-    return [
-        (
-            "What should the loss be before the first step?",
-            "04_makemore_activations_batchnorm § 1. The loss before the first step",
-        ),
-    ] * 5
+    sections = list(dict.fromkeys(p.source for p in corpus if p.lecture == "07_gpt"))[:5]
+    return [(next(p.whole for p in corpus if p.source == section), section) for section in sections]
 
 
 # %% x07 | five pairs are wanted
@@ -347,13 +453,15 @@ def failing_questions():
 # %% x07 | is far from
 def failing_questions():
     return [
-        ("How long should a pot of black tea stand?", section)
-        for section in (
-            "07_gpt § 4. Averaging the past, four times",
-            "03_makemore_mlp § 14. What has it learned about letters?",
-            "10_gpt2_124m § 10. Stop and go on",
-            "09_tokenizers § 10. Why models fail where they fail",
-            "01_micrograd § 19. Two moons",
+        (f"How long should pot {n} of black tea stand?", section)
+        for n, section in enumerate(
+            (
+                "07_gpt § 4. Averaging the past, four times",
+                "03_makemore_mlp § 14. What has it learned about letters?",
+                "10_gpt2_124m § 10. Stop and go on",
+                "09_tokenizers § 10. Why models fail where they fail",
+                "01_micrograd § 19. Two moons",
+            )
         )
     ]
 
@@ -366,3 +474,24 @@ def failing_questions():
 # %% x07 | too short
 def failing_questions():
     return [("why", "07_gpt § 4. Averaging the past, four times")] * 5
+
+
+# %% x07 | five different questions
+def failing_questions():
+    question = "Why must the slopes be collected from the end back to the start?"
+    return [
+        (question, section)
+        for section in (
+            "01_micrograd § 9. Backward through the whole graph",
+            "01_micrograd § 5. Backpropagation by hand",
+            "01_micrograd § 6. One step downhill",
+            "01_micrograd § 8. Each operation knows its slopes",
+            "01_micrograd § 18. Gradient descent by hand",
+        )
+    ]
+
+
+# %% x07 | five different sections
+def failing_questions():
+    place = "01_micrograd § 9. Backward through the whole graph"
+    return [(f"Why must the slopes be collected from the end, {n}?", place) for n in range(5)]
