@@ -1904,7 +1904,7 @@ for order, payload in train.progress(ATTACKS[:3], "attacks"):
 # %% [markdown]
 # ## 19. Which stage was worth it?
 #
-# Each stage on the same test questions, which nothing above has seen, used once. Recall@5 is what others call *context recall*, precision@5 (the share of right sections among the five) *context precision*. This is a **recorded result**, since it takes a quarter of an hour: `course run 26 --profile full` makes it again with the functions of this page. The intervals are **bootstrap** intervals (Efron 1979): draw as many questions with replacement, a thousand times, and keep the middle 95 % of the means.
+# Each stage on the same test questions, which nothing above has seen, used once. Recall@5 is what others call *context recall*, precision@5 (the share of right sections among the five) *context precision*. This is a **recorded result**, since it takes three quarters of an hour on one core: `course run 26 --profile full` makes it again with the functions of this page. The intervals are **bootstrap** intervals (Efron 1979): draw as many questions with replacement, a thousand times, and keep the middle 95 % of the means.
 
 
 # %%
@@ -2186,7 +2186,9 @@ print(
 rows = ["| order in the passage | plain reader | tutor |", "|---|---|---|"]
 for order, payload, *said in kept["attacks"]:
     won = ["obeyed" if payload.lower() in s.lower() else "held" for s in said]
-    rows.append(f"| {order.replace('<|', '&lt;|').replace('|', '&#124;')[:80]} | {won[0]} | {won[1]} |")
+    rows.append(
+        f"| {order.replace(chr(10), ' ').replace('<|', '&lt;|').replace('|', '&#124;')[:80]} | {won[0]} | {won[1]} |"
+    )
 Markdown("\n".join(rows))
 
 # %% [markdown]
