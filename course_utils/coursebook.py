@@ -28,12 +28,29 @@ def asked(file: str | Path | None = None) -> dict[str, list[str]]:
     return _json("asked", file)
 
 
+def beyond(file: str | Path | None = None) -> dict[str, list[str]]:
+    """{section: questions that a reader may have there and no section answers}; "" for those with no place at all.
+
+    file: a JSON file of such questions, to use instead.  Raises DataError.
+    """
+    return _json("beyond", file)
+
+
+def told() -> list[tuple[str, bool]]:
+    """(question, whether the course answers it): those of `beyond` and the judged ones, which say when to say nothing.
+
+    The fresh ones of `questions` are left out: they judge what is learned from these.  Raises DataError.
+    """
+    judged = [(q["question"], bool(q["needs"])) for q in questions() if q["split"] != "fresh"]
+    return [(question, False) for some in beyond().values() for question in some] + judged
+
+
 def questions(file: str | Path | None = None) -> list[dict]:
     """Questions on the course, each with the sections that answer it: what lecture 26 measures its search with.
 
     Keys: "question", "kind" ("single", "several": its needs lie in several lectures, "none": the course has no answer),
-    "needs" (a list of needs, each a list of sections any of which meets it), "answer", "split" ("dev", "test").
-    file: a JSON file of such questions, to use instead.  Raises DataError.
+    "needs" (a list of needs, each a list of sections any of which meets it), "answer", "split" ("dev",
+    "test" or "fresh").  file: a JSON file of such questions, to use instead.  Raises DataError.
     """
     return _json("questions", file)
 

@@ -11,12 +11,23 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from course_utils.checks import Wrong
+from course_utils.checks import Wrong, task
 from course_utils.tools import build, pages
 from course_utils.tools.learn import is_check
 
 EXERCISES = [page for page in build.all_pages() if page.kind == "exercises"]
 AT_LEAST = 3  # wrong answers a task
+
+
+def test_a_task_that_uses_one_still_to_do_says_which():
+    def stub(label: str):
+        raise NotImplementedError(f"{label}: write your answer here, run this cell, then the check below it")
+
+    check = task("E01b", "write `twice`")(stub)
+    with pytest.raises(Wrong, match="E01b is still to do: write `twice`"):
+        check("E01b")
+    with pytest.raises(Wrong, match="E01b uses E01a, which is still to do"):
+        check("E01a")
 
 
 # --- untouched ---------------------------------------------------------------------------------------------------

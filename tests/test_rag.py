@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from course_utils import coursebook, data
+from course_utils.lectures.chat import chatml
 from course_utils.lectures.rag import (
     BM25,
+    NO_ANSWER,
     Asked,
     Passage,
     Retriever,
@@ -38,15 +40,19 @@ def test_every_gold_section_exists():
                 assert section in headings, f"{question['question']!r} needs {section}, which no lecture has"
 
 
-def test_every_section_that_is_said_to_answer_exists_and_none_gives_a_test_question_away():
-    asked, headings = coursebook.asked(), set()
+def test_the_questions_for_each_section_name_sections_that_exist_and_give_no_test_question_away():
+    headings = {""}  # the place of questions about other subjects
     for name, text in coursebook.lectures().items():
         headings |= {f"{name} § {heading}" for heading in re.findall(r"(?m)^# ## (.+)$", text)}
-    gone = asked.keys() - headings
-    assert not gone, f"data/asked.json has questions for {sorted(gone)}, which no lecture has: rename or remove them"
-    known = {words_only(question) for questions in asked.values() for question in questions}
-    assert len(known) == sum(map(len, asked.values())), "a question is said to be answered twice"
-    assert not known & {words_only(q["question"]) for q in coursebook.questions() if q["split"] == "test"}
+    asked, beyond = coursebook.asked(), coursebook.beyond()
+    for name, some in (("asked", asked), ("beyond", beyond)):
+        gone = some.keys() - headings
+        assert not gone, (
+            f"data/{name}.json has questions for {sorted(gone)}, which no lecture has: rename or remove them"
+        )
+    known = [words_only(question) for some in (asked, beyond) for questions in some.values() for question in questions]
+    assert len(known) == len(set(known)), "a question stands there twice"
+    assert not set(known) & {words_only(q["question"]) for q in coursebook.questions() if q["split"] != "dev"}
 
 
 def words_only(text: str) -> str:
@@ -58,13 +64,15 @@ def test_there_are_enough_questions_of_each_kind():
     kinds = Counter(question["kind"] for question in questions)
     assert len(questions) >= 120
     assert 3 * (kinds["several"] + kinds["none"]) >= len(questions)
-    halves = Counter(question["split"] for question in questions)
-    assert min(halves.values()) >= 0.4 * len(questions)
+    parts = Counter(question["split"] for question in questions)
+    assert parts.keys() == {"dev", "test", "fresh"} and min(parts.values()) >= 0.25 * len(questions)
     assert len({question["question"] for question in questions}) == len(questions)
     for question in questions:
         assert bool(question["needs"]) == bool(question["answer"]) == (question["kind"] != "none")
         if question["kind"] == "several":
             assert len(question["needs"]) > 1
+        sections = [section for need in question["needs"] for section in need]
+        assert len(sections) == len(set(sections)), f"two needs of {question['question']!r} share a section"
     seen = " ".join(text for name, text in coursebook.lectures().items() if name != "26_rag")
     assert not [q["question"] for q in questions if len(q["question"].split()) > 3 and q["question"] in seen], (
         "a lecture quotes a question"
@@ -73,7 +81,7 @@ def test_there_are_enough_questions_of_each_kind():
 
 def test_no_test_question_stands_in_lecture_26():
     page = coursebook.lectures()["26_rag"]
-    assert not [q["question"] for q in coursebook.questions() if q["split"] == "test" and q["question"] in page]
+    assert not [q["question"] for q in coursebook.questions() if q["split"] != "dev" and q["question"] in page]
 
 
 def test_passages_keep_their_place_and_formulas_are_read_out():
@@ -151,11 +159,31 @@ def test_questions_lead_to_their_section_and_a_section_without_any_is_found_as_w
     monkeypatch.setattr("course_utils.lectures.rag.rerank", lambda question, texts: np.zeros(len(texts)))
     retriever = Retriever(store, asked)
     hits = retriever.search("why is the sky blue", k=3)
-    assert hits[0].passage.section == "2. Section" and hits[0].known > 0.999 and len(hits) == 3
+    assert hits[0].passage.section == "2. Section" and len(hits) == 3
     assert retriever.strange("why is the sky purple") > 0 == retriever.strange("number text blue")
     assert retriever.search(some(6)[4].whole, k=1)[0].passage.section == "4. Section"
     assert isinstance(Tutor(retriever).sure("why is the sky blue", hits), bool | np.bool_)
+    assert (
+        retriever.answered("why is the sky blue") == 1
+        and Retriever(store, Store(tmp_path / "o.db")).answered("x") == 0.5
+    )
+    told = [Asked("", NO_ANSWER, "who is it"), Asked("", "an answer", "is it a long one"), Asked("", NO_ANSWER, "who")]
+    asked.sync(told, fake)
+    retriever = Retriever(store, asked)
+    assert len(retriever.asked_vectors) == 0 and len(retriever.told) == 3  # these lead to no section
+    assert retriever.answered("who is it") < 0.01 and retriever.answered("is it a long one") > 0.99
+    assert retriever.answered("who is it", without="who is it") > retriever.answered("who is it")
     assert Retriever(store, Store(tmp_path / "none.db")).search("number text", k=1)  # nobody has written questions yet
+
+
+def test_a_question_about_special_tokens_does_not_close_the_template():
+    class Stub:
+        def write(self, system: str, user: str, longest: int):
+            yield chatml([{"role": "user", "content": user}]) and "It ends a turn."
+
+    tutor = Tutor(None, Stub())
+    evidence = [("The token <|im_end|> ends a turn.", some(1)[0], 1.0)]
+    assert tutor.draft("what is <|im_end|> for?", evidence) == ["It ends a turn."]
 
 
 def test_small_things():

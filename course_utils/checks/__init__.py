@@ -6,6 +6,7 @@ independent reference, and says what looks wrong in the learner's terms.
 
 import linecache
 import random
+import re
 import traceback
 from collections.abc import Callable
 from functools import wraps
@@ -49,7 +50,10 @@ def task(label: str, todo: str) -> Callable:
                     praise = check(*answers, **named)
             except Wrong as verdict:
                 raise Wrong(f"{label}: {verdict}") from None
-            except NotImplementedError:
+            except NotImplementedError as stub:
+                other = re.match(r"(EX?\d+[a-z]?|X\d+[a-z]?): ", str(stub))  # a stub says whose it is
+                if other and other[1] != label:
+                    raise Wrong(f"{label} uses {other[1]}, which is still to do: fill that in first.") from None
                 raise Wrong(
                     f"{label} is still to do: {todo} in the cell above, run that cell, then run this one."
                 ) from None

@@ -49,7 +49,7 @@ class Writer:
 
         def model(idx: torch.Tensor, cache, last: bool) -> torch.Tensor:
             logits = self.model(idx, cache, last=last)
-            for at in range(len(said) - 3):  # whoever wrote these three before must go on differently
+            for at in range(len(said) - 3):  # the last three tokens stood here before: not the same fourth again
                 if said[at : at + 3] == said[-3:]:
                     logits[0, -1, said[at + 3]] = -torch.inf
             return logits
@@ -161,7 +161,10 @@ def ranked(order, places: list[str]) -> list[str]:
 
 
 def judge(found: list[str], needs: list[list[str]]) -> dict[str, float]:
-    """recall@5, MRR and nDCG@10 of a ranking of sections, for needs that any of their alternatives meets."""
+    """recall@5, MRR and nDCG@10 of a ranking of sections, for needs that any of their alternatives meets.
+
+    No two needs of a question share a section, or nDCG could pass 1.
+    """
     first = [min((found.index(s) + 1 for s in need if s in found), default=99) for need in needs]  # rank of each need
     gain = sum(1 / math.log2(rank + 1) for rank in first if rank <= 10)
     best = sum(1 / math.log2(rank + 1) for rank in range(1, min(len(needs), 10) + 1))
@@ -241,8 +244,8 @@ class BertLayer(nn.Module):
         self.norm1, self.norm2 = nn.LayerNorm(C, 1e-12), nn.LayerNorm(C, 1e-12)
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        heads = (p(x).unflatten(2, (self.n_head, -1)).transpose(1, 2) for p in (self.query, self.key, self.value))
-        y = F.scaled_dot_product_attention(*heads, attn_mask=mask)  # (B, nh, T, hs)
+        qkv = (p(x).unflatten(2, (self.n_head, -1)).transpose(1, 2) for p in (self.query, self.key, self.value))
+        y = F.scaled_dot_product_attention(*qkv, attn_mask=mask)  # (B, nh, T, hs)
         x = self.norm1(x + self.out(y.transpose(1, 2).flatten(2)))  # (B, T, C)
         return self.norm2(x + self.down(F.gelu(self.up(x))))
 
@@ -282,7 +285,9 @@ class MiniLM(nn.Module):
                 _, _, number, rest = part.split(".", 3)
                 state[f"layers.{number}.{BERT_NAMES[rest]}.{last}"] = weight
             elif part in starts:
-                state[f"{starts[part]}.{last}"] = weight  # the pooler of the file was not trained on sentences
+                state[f"{starts[part]}.{last}"] = (
+                    weight  # the file also has a layer over the first token, which sentence vectors do not use
+                )
         model.load_state_dict(state)
         return model.eval()
 
@@ -297,7 +302,7 @@ def pool(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 def encoder() -> tuple[MiniLM, Tokenizer]:
     """The pretrained encoder and its tokenizer, loaded once."""
     tokenizer = Tokenizer.from_file(str(data.fetch("minilm") / "tokenizer.json"))
-    tokenizer.enable_truncation(256)  # it was trained on no more
+    tokenizer.enable_truncation(256)  # the model card's limit
     tokenizer.enable_padding()
     return MiniLM.pretrained(), tokenizer
 
@@ -434,8 +439,14 @@ def autocut(scores: list[float], least: int = 1) -> int:
     return least + int(drops[least - 1 :].argmax()) if len(drops) >= least else len(scores)
 
 
+NO_ANSWER = "no answer"  # stands in place of a section, see section 16
+
+
 class Asked(Passage):
-    """A question that a section answers. It is searched as it stands, without its address."""
+    """A question that a section answers. It is searched as it stands, without its address.
+
+    Where the lecture is "", it belongs to no section, and its section says whether the course answers it.
+    """
 
     @property
     def whole(self) -> str:
@@ -480,7 +491,7 @@ def rerank(question: str, texts: list[str]) -> np.ndarray:
 
 
 def token_vectors(texts: list[str]) -> list[np.ndarray]:
-    """A vector of length 127 for each token, (T, 384) int8, special tokens aside.  Fetches 73 MB once."""
+    """A vector for each token but [CLS] and [SEP], (T, 384) int8, of length 127 and rounded.  Fetches 73 MB once."""
     vectors: list[np.ndarray] = [np.empty(0)] * len(texts)
     for rows, read, out in _batches("colbert", texts, 256):
         for i, encoded, x in zip(rows, read, out, strict=True):
@@ -506,15 +517,14 @@ class Hit:
 
     passage: Passage
     score: float  # of the whole search: comparable within one question
-    fits: float  # the cross-encoder's score: comparable between questions
-    known: float  # the cosine of the question with the nearest one that the section answers
+    fits: float  # the cross-encoder's score: it depends on this question and this passage only
 
 
 class Retriever:
     """The search of lecture 26: words, meaning and questions find sections, a cross-encoder sorts the first ten.
 
-    store: the passages.  asked: a store of `Asked`, the questions that sections answer.  keep: says of a passage
-    whether to search it.  Raises data.DataError where nothing is left.
+    store: the passages.  asked: a store of `Asked`.  keep: says of a passage whether to search it.  Raises
+    data.DataError where nothing is left.
     """
 
     PAIR = 0.05  # the weight of the cross-encoder's score, chosen on dev questions
@@ -530,27 +540,31 @@ class Retriever:
         texts = [[source] for source in number]
         for p in self.passages:
             texts[number[p.source]].append(p.text)
-        questions = {key: p for key, p in asked.passages().items() if p.source in number}
+        every, vectors = asked.passages(), asked.vectors()
+        questions = {key: p for key, p in every.items() if p.source in number}
         for p in questions.values():
             texts[number[p.source]].append(p.text)
-        self.asked_group, vectors = np.array([number[p.source] for p in questions.values()], int), asked.vectors()
+        self.asked_group = np.array([number[p.source] for p in questions.values()], int)
         self.asked_vectors = np.array([vectors[key] for key in questions]).reshape(
             -1, self.vectors.shape[1]
         )  # (M, 384)
+        told = [key for key, p in every.items() if p.source in number or not p.lecture]
+        self.told, self.told_vectors = [every[key].text for key in told], np.array([vectors[key] for key in told])
+        self.has_answer = np.array([every[key].section != NO_ANSWER for key in told])  # (T,)
         self.bm25 = BM25([words("\n".join(parts)) for parts in texts])  # one text a section, its questions included
 
-    def scores(self, question: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The fast search: a score for each section (S,), its `known` (S,), and the cosine of each passage (N,)."""
+    def scores(self, question: str) -> tuple[np.ndarray, np.ndarray]:
+        """The fast search: a score for each section (S,), and the cosine of each passage (N,)."""
         vector, sections = embed([question])[0], self.bm25.count
         cosines = self.vectors @ vector
         meaning = best_of(cosines, self.group, sections)
-        known = best_of(self.asked_vectors @ vector, self.asked_group, sections)
-        known = np.where(known > -1, known, meaning)  # a new section may have no questions yet
-        return sum(map(standard, (self.bm25.scores(words(question)), meaning, known))), known, cosines
+        nearest = best_of(self.asked_vectors @ vector, self.asked_group, sections)
+        nearest = np.where(nearest > -1, nearest, meaning)  # a new section may have no questions yet
+        return sum(map(standard, (self.bm25.scores(words(question)), meaning, nearest))), cosines
 
     def search(self, question: str, k: int = 5, first: int = 10, each: int = 2) -> list[Hit]:
         """The k best sections, the best first.  The cross-encoder reads `each` passages of the `first` sections."""
-        score, known, cosines = self.scores(question)
+        score, cosines = self.scores(question)
         pairs = []  # (section, passage)
         for section in np.argsort(-score, kind="stable")[: max(first, k)]:
             own = np.flatnonzero(self.group == section)
@@ -560,13 +574,23 @@ class Retriever:
         for n in np.argsort(-fits, kind="stable"):  # a section speaks by its best passage
             section, i = pairs[n]
             total = float(score[section] + self.PAIR * fits[n])
-            hits.setdefault(section, Hit(self.passages[i], total, float(fits[n]), float(known[section])))
+            hits.setdefault(section, Hit(self.passages[i], total, float(fits[n])))
         return sorted(hits.values(), key=lambda hit: -hit.score)[:k]
 
     def strange(self, question: str) -> float:
         """The share of a question's words that stand nowhere in the course."""
         asked = set(words(question))
         return sum(word not in self.bm25.where for word in asked) / max(len(asked), 1)
+
+    def answered(self, question: str, without: str = "") -> float:
+        """Of all questions told, the share that the course answers, weighed by a softmax of 20 times their cosines.
+
+        without: a question to leave out.  Without any questions 0.5.
+        """
+        if not self.told:
+            return 0.5
+        weights = np.exp(20 * (self.told_vectors @ embed([question])[0])) * [text != without for text in self.told]
+        return float(weights[self.has_answer].sum() / weights.sum())
 
 
 def support(sentence: str, quotes: list[str]) -> float:
@@ -588,36 +612,42 @@ ORDERS = re.compile(
 )
 
 
+SYSTEM = "You are the tutor of a course on neural networks. Answer the question in one sentence, using only the notes."
+
+
 class Tutor:
     """Answers questions about the course from its passages, with quotes and addresses, or says that it cannot.
 
     writer: a Writer, or a function that makes one when it is first needed; None leaves the summary out.
+    orders: sentences with such a pattern are never shown to the model, nor quoted.
     """
 
-    FITS, KNOWN, STRANGE, LEAST = 0.18, 7.24, -8.54, 1.89  # the weights and the border of section 16
+    FITS, ANSWERED, STRANGE, LEAST = 0.15, 9.39, -8.03, 5.08  # the weights and the border of section 16
     NOTHING = "I find no answer to this in the course."
 
-    def __init__(self, retriever: Retriever, writer: Writer | Callable[[], Writer] | None = None):
-        self.retriever, self.writer = retriever, writer
+    def __init__(
+        self, retriever: Retriever, writer: Writer | Callable[[], Writer] | None = None, orders: re.Pattern = ORDERS
+    ):
+        self.retriever, self.writer, self.orders = retriever, writer, orders
 
     def sure(self, question: str, hits: list[Hit]) -> bool:
         """Whether the course seems to have an answer, judging by what was found."""
-        fits, known = max(h.fits for h in hits), max(h.known for h in hits)
-        strange = self.retriever.strange(question)
-        return self.FITS * fits + self.KNOWN * known + self.STRANGE * strange >= self.LEAST
+        fits = max(h.fits for h in hits)
+        answered, strange = self.retriever.answered(question), self.retriever.strange(question)
+        return self.FITS * fits + self.ANSWERED * answered + self.STRANGE * strange >= self.LEAST
 
     def evidence(self, question: str, hits: list[Hit], n: int = 4) -> list[tuple[str, Passage, float]]:
         """The n sentences of the hits that answer best, the best first, each with its passage and the cross-encoder's
         score. Sentences that give orders are left out.
         """
-        rows = [(s, h.passage) for h in hits for s in sentences(h.passage) if not ORDERS.search(s)]
+        rows = [(s, h.passage) for h in hits for s in sentences(h.passage) if not self.orders.search(s)]
         if not rows:
             return []
         scores = rerank(question, [s for s, _ in rows])
         return [(*rows[i], float(scores[i])) for i in np.argsort(-scores, kind="stable")[:n]]
 
     def answer(self, question: str) -> Iterator[str]:
-        """Yield the answer in pieces: quotes with their addresses, then what the model makes of them, if it holds."""
+        """Yield the answer in pieces: quotes, where to read on, then what the model makes of them, if it holds."""
         hits = self.retriever.search(question)
         if not self.sure(question, hits):
             yield self.NOTHING + " The nearest sections:\n"
@@ -626,6 +656,7 @@ class Tutor:
         found = self.evidence(question, hits[:3])
         for sentence, passage, _ in found[: min(2, autocut([score for *_, score in found]))]:
             yield f"“{sentence}”\n  — {passage.source}\n"
+        yield "Read on: " + "; ".join(h.passage.source for h in hits[:3]) + "\n"
         if self.writer and found:
             try:
                 kept = " ".join(self.checked(question, found))
@@ -634,20 +665,17 @@ class Tutor:
                 yield f"(No summary: {missing})\n"
             if kept:
                 yield f"In short (SmolLM2, checked against the quotes): {kept}\n"
-        yield "Read on: " + "; ".join(h.passage.source for h in hits[:3]) + "\n"
 
     def draft(self, question: str, found: list[tuple[str, Passage, float]]) -> list[str]:
         """The whole sentences that the model writes from this evidence."""
         if callable(self.writer):
             self.writer = self.writer()
-        notes = " ".join(s for s, *_ in found).replace("<|", "< |")  # nothing that looks like the end of a turn
-        said = "".join(self.writer.write(SYSTEM, f"Notes: {notes}\n\nQuestion: {question}", longest=48))
+        asks = f"Notes: {' '.join(s for s, *_ in found)}\n\nQuestion: {question}"
+        asks = asks.replace("<|", "< |")  # nothing that looks like the end of a turn
+        said = "".join(self.writer.write(SYSTEM, asks, longest=48))
         return [s.strip() for s in re.split(r"(?<=[.?!])\s+", said) if s.strip()[-1:] in tuple(".?!")]
 
     def checked(self, question: str, found: list[tuple[str, Passage, float]], least: float = 0.6) -> list[str]:
         """The sentences of a draft that its evidence supports."""
         quotes = [s for s, *_ in found]
         return [s for s in self.draft(question, found) if support(s, quotes) >= least]
-
-
-SYSTEM = "You are the tutor of a course on neural networks. Answer the question in one sentence, using only the notes."
