@@ -4,7 +4,7 @@
 # At the end of this page `course ask "why do we divide by the square root of the head size?"` answers from the course's own lectures, says which section it used, and says so when the course has no answer. All of it runs offline, on a laptop. On the way we build
 # what such systems are made of: search by words (BM25), an encoder that turns sentences into vectors, an index to search many of them, ways to fuse several searches, a graph of terms. Each part is measured on questions that were written from the lectures alone, without a look at the search.
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/notebooks/26_rag.ipynb) · a run takes about 4 minutes and 3.4 GB on a laptop's CPU
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/notebooks/26_rag.ipynb) · a run takes about 3 minutes and 3.4 GB on a laptop's CPU
 #
 # Needs: lectures 07 (attention), 18 and 19 (`Llama`, its cache, its file), 20 (the chat template). Later lectures take from here: `BM25`, `embed`, `rrf`, `Retriever`.
 
@@ -2079,13 +2079,11 @@ def measures(found: list[list[str]], asked: list[dict]) -> dict:
     return row
 
 
-def f1(said: str, reference: str) -> float:
-    """Overlap of the words of an answer and of the reference (SQuAD's F1; Rajpurkar et al. 2016)."""
-    a, b = Counter(words(said)), Counter(words(reference))
-    shared = sum((a & b).values())
-    return 2 * shared / (sum(a.values()) + sum(b.values())) if shared else 0.0
+# %% [markdown]
+# All stages under their names in the tables, each a function from a question to passages:
 
 
+# %%
 def searches() -> dict:
     """Every stage as a search: question -> passage numbers."""
     fixed_cut = fixed(course, 110, 110)
@@ -2149,6 +2147,18 @@ def searches() -> dict:
         "graph alone": by_graph,
         "hybrid + graph": with_graph,
     }
+
+
+# %% [markdown]
+# And what is recorded of the tutor itself: signals and seconds on the fresh questions, SmolLM2's drafts and how near they and the quotes are to the reference answers, the attacks, the index.
+
+
+# %%
+def f1(said: str, reference: str) -> float:
+    """Overlap of the words of an answer and of the reference (SQuAD's F1; Rajpurkar et al. 2016)."""
+    a, b = Counter(words(said)), Counter(words(reference))
+    shared = sum((a & b).values())
+    return 2 * shared / (sum(a.values()) + sum(b.values())) if shared else 0.0
 
 
 def drafts(asked: list[dict]) -> list[dict]:
