@@ -51,7 +51,7 @@ def task(label: str, todo: str) -> Callable:
             except Wrong as verdict:
                 raise Wrong(f"{label}: {verdict}") from None
             except NotImplementedError as stub:
-                other = re.match(r"(EX?\d+[a-z]?|X\d+[a-z]?): ", str(stub))  # a stub says whose it is
+                other = re.match(r"([EX]+\d+[a-z]?): ", str(stub))  # a stub says whose it is
                 if other and other[1] != label:
                     raise Wrong(f"{label} uses {other[1]}, which is still to do: fill that in first.") from None
                 raise Wrong(

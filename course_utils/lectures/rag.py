@@ -285,9 +285,8 @@ class MiniLM(nn.Module):
                 _, _, number, rest = part.split(".", 3)
                 state[f"layers.{number}.{BERT_NAMES[rest]}.{last}"] = weight
             elif part in starts:
-                state[f"{starts[part]}.{last}"] = (
-                    weight  # the file also has a layer over the first token, which sentence vectors do not use
-                )
+                state[f"{starts[part]}.{last}"] = weight
+            # what is left in the file, a layer over the first token, sentence vectors do not use
         model.load_state_dict(state)
         return model.eval()
 
@@ -323,6 +322,12 @@ def embed(texts: list[str], model: MiniLM | None = None, batch: int = 32) -> np.
         ids, mask = (torch.tensor([getattr(e, name) for e in encoded]) for name in ("ids", "attention_mask"))
         out[rows] = pool(model(ids, mask), mask)
     return out
+
+
+@functools.cache
+def asked_vector(question: str) -> np.ndarray:
+    """The vector of a question, (384,), made once: several searches and signals need it."""
+    return embed([question])[0]
 
 
 class Store:
@@ -453,6 +458,12 @@ class Asked(Passage):
         return self.text
 
 
+def prepared(asked: dict[str, list[str]], told: list[tuple[str, bool]]) -> list[Asked]:
+    """The questions to search among, {section: its questions}, and those that only tell whether there is an answer."""
+    of_sections = [Asked(*section.split(" § ", 1), question) for section, some in asked.items() for question in some]
+    return of_sections + [Asked("", "an answer" if yes else NO_ANSWER, question) for question, yes in told]
+
+
 def best_of(scores: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
     """The largest of the scores (N,) in each group (N,), as (groups,); -1 for a group without any."""
     largest = np.full(groups, -1.0)
@@ -555,7 +566,7 @@ class Retriever:
 
     def scores(self, question: str) -> tuple[np.ndarray, np.ndarray]:
         """The fast search: a score for each section (S,), and the cosine of each passage (N,)."""
-        vector, sections = embed([question])[0], self.bm25.count
+        vector, sections = asked_vector(question), self.bm25.count
         cosines = self.vectors @ vector
         meaning = best_of(cosines, self.group, sections)
         nearest = best_of(self.asked_vectors @ vector, self.asked_group, sections)
@@ -589,7 +600,7 @@ class Retriever:
         """
         if not self.told:
             return 0.5
-        weights = np.exp(20 * (self.told_vectors @ embed([question])[0])) * [text != without for text in self.told]
+        weights = np.exp(20 * (self.told_vectors @ asked_vector(question))) * [text != without for text in self.told]
         return float(weights[self.has_answer].sum() / weights.sum())
 
 
@@ -659,7 +670,7 @@ class Tutor:
         yield "Read on: " + "; ".join(h.passage.source for h in hits[:3]) + "\n"
         if self.writer and found:
             try:
-                kept = " ".join(self.checked(question, found))
+                kept = " ".join(self.checked(self.draft(question, found), found))
             except data.DataError as missing:  # SmolLM2 is not here and cannot be fetched: the quotes stand
                 self.writer, kept = None, ""
                 yield f"(No summary: {missing})\n"
@@ -675,7 +686,7 @@ class Tutor:
         said = "".join(self.writer.write(SYSTEM, asks, longest=48))
         return [s.strip() for s in re.split(r"(?<=[.?!])\s+", said) if s.strip()[-1:] in tuple(".?!")]
 
-    def checked(self, question: str, found: list[tuple[str, Passage, float]], least: float = 0.6) -> list[str]:
-        """The sentences of a draft that its evidence supports."""
+    def checked(self, said: list[str], found: list[tuple[str, Passage, float]], least: float = 0.6) -> list[str]:
+        """Those sentences that the evidence supports."""
         quotes = [s for s, *_ in found]
-        return [s for s in self.draft(question, found) if support(s, quotes) >= least]
+        return [s for s in said if support(s, quotes) >= least]

@@ -23,7 +23,7 @@ def main(question: list[str]) -> int:
 def _tutor(coursebook):
     """The tutor, over an index that has been brought up to date with the lectures."""
     try:
-        from course_utils.lectures.rag import NO_ANSWER, Asked, Retriever, Store, Tutor, Writer, passages
+        from course_utils.lectures.rag import Retriever, Store, Tutor, Writer, passages, prepared
     except ImportError as missing:
         raise CourseError(f"The tutor needs {missing.name}: `make lab` (or `pip install -e .`) installs it.") from None
     from course_utils.train import progress
@@ -34,9 +34,7 @@ def _tutor(coursebook):
     store = Store(coursebook.cache("rag") / "course.db")
     store.sync(passages(coursebook.lectures()), bar=bar("reading what is new in the course"))
     asked = Store(coursebook.cache("rag") / "asked.db")
-    some = [Asked(*section.split(" § ", 1), q) for section, questions in coursebook.asked().items() for q in questions]
-    some += [Asked("", "an answer" if yes else NO_ANSWER, question) for question, yes in coursebook.told()]
-    asked.sync(some, bar=bar("reading questions that it answers"))
+    asked.sync(prepared(coursebook.asked(), coursebook.told()), bar=bar("reading questions that it answers"))
     return Tutor(Retriever(store, asked, _explains), Writer)
 
 

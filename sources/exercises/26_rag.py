@@ -4,7 +4,7 @@
 # Seven tasks: the parts of a search engine, each by hand (BM25, pooling, fusion, auto-cut, nDCG, modularity), and at the end the one that matters most in practice: questions on which your own search fails. Each has a cell to fill in, a check that says what looks
 # wrong, and hints to unfold when you want one.
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/26_rag.ipynb) · a run takes about 15 s and 0.5 GB on a laptop's CPU
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/zero-to-nn/zero-to-nn/blob/main/exercises/26_rag.ipynb) · a run takes about 10 s and 0.6 GB on a laptop's CPU
 #
 # Needs: lecture 26. The tasks do not depend on each other.
 

@@ -630,9 +630,8 @@ class MiniLM(nn.Module):
                 _, _, number, rest = part.split(".", 3)
                 state[f"layers.{number}.{BERT_NAMES[rest]}.{last}"] = weight
             elif part in starts:
-                state[f"{starts[part]}.{last}"] = (
-                    weight  # the file also has a layer over the first token, which sentence vectors do not use
-                )
+                state[f"{starts[part]}.{last}"] = weight
+            # what is left in the file, a layer over the first token, sentence vectors do not use
         model.load_state_dict(state)
         return model.eval()
 
@@ -682,6 +681,12 @@ def embed(texts: list[str], model: MiniLM | None = None, batch: int = 32) -> np.
         ids, mask = (torch.tensor([getattr(e, name) for e in encoded]) for name in ("ids", "attention_mask"))
         out[rows] = pool(model(ids, mask), mask)
     return out
+
+
+@functools.cache
+def asked_vector(question: str) -> np.ndarray:
+    """The vector of a question, (384,), made once: several searches and signals need it."""
+    return embed([question])[0]
 
 
 # %%
@@ -873,7 +878,7 @@ of_id = {key: number.get(p) for key, p in store.passages().items()}  # None: a p
 
 
 def by_meaning(question: str, k: int = 50) -> list[int]:
-    return [of_id[key] for key, _ in store.nearest(embed([question])[0], k) if of_id.get(key) is not None]
+    return [of_id[key] for key, _ in store.nearest(asked_vector(question), k) if of_id.get(key) is not None]
 
 
 for name, search in (("words", by_words), ("meaning", by_meaning)):
@@ -1033,11 +1038,6 @@ key_of = {place: key for key, place in of_id.items() if place is not None}
 E = np.stack([vector_of[key_of[number[p]]] for p in corpus])  # (N, 384): the vector of each passage
 
 
-@functools.cache
-def asked_vector(question: str) -> np.ndarray:
-    return embed([question])[0]
-
-
 def by_rrf(question: str) -> list[int]:
     return rrf([list(by_words(question)), list(best(E @ asked_vector(question)))])
 
@@ -1104,6 +1104,12 @@ class Asked(Passage):
         return self.text
 
 
+def prepared(asked: dict[str, list[str]], told: list[tuple[str, bool]]) -> list[Asked]:
+    """The questions to search among, {section: its questions}, and those that only tell whether there is an answer."""
+    of_sections = [Asked(*section.split(" § ", 1), question) for section, some in asked.items() for question in some]
+    return of_sections + [Asked("", "an answer" if yes else NO_ANSWER, question) for question, yes in told]
+
+
 def best_of(scores: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
     """The largest of the scores (N,) in each group (N,), as (groups,); -1 for a group without any."""
     largest = np.full(groups, -1.0)
@@ -1113,13 +1119,13 @@ def best_of(scores: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
 
 # %%
 asked_of = coursebook.asked()  # {section: the questions that it answers}
-known_questions = [Asked(*section.split(" § ", 1), asked) for section, some in asked_of.items() for asked in some]
-told = [Asked("", "an answer" if yes else NO_ANSWER, asked) for asked, yes in coursebook.told()]  # for section 16
 asked_store = Store(coursebook.cache("rag") / "asked.db")
-asked_store.sync(known_questions + told, bar=lambda batches: train.progress(list(batches), "embedding questions"))
+asked_store.sync(
+    prepared(asked_of, coursebook.told()), bar=lambda batches: train.progress(list(batches), "embedding questions")
+)
 searched = [section for section in asked_of if section in set(places)]
 print(
-    f"{len(known_questions):,} questions for {len(asked_of)} sections, {len(searched)} of them searched here, for example:"
+    f"{sum(map(len, asked_of.values())):,} questions for {len(asked_of)} sections, {len(searched)} of them searched here, for example:"
 )
 for question in asked_of["04_makemore_activations_batchnorm § 1. The loss before the first step"][:4]:
     print("  ", question)
@@ -1351,7 +1357,7 @@ class Retriever:
 
     def scores(self, question: str) -> tuple[np.ndarray, np.ndarray]:
         """The fast search: a score for each section (S,), and the cosine of each passage (N,)."""
-        vector, sections = embed([question])[0], self.bm25.count
+        vector, sections = asked_vector(question), self.bm25.count
         cosines = self.vectors @ vector
         meaning = best_of(cosines, self.group, sections)
         nearest = best_of(self.asked_vectors @ vector, self.asked_group, sections)
@@ -1385,13 +1391,12 @@ class Retriever:
         """
         if not self.told:
             return 0.5
-        weights = np.exp(20 * (self.told_vectors @ embed([question])[0])) * [text != without for text in self.told]
+        weights = np.exp(20 * (self.told_vectors @ asked_vector(question))) * [text != without for text in self.told]
         return float(weights[self.has_answer].sum() / weights.sum())
 
 
 # %%
 retriever = Retriever(store, asked_store, keep=lambda passage: passage.lecture != "26_rag")
-place = {p: i for i, p in enumerate(corpus)}
 
 
 @functools.cache
@@ -1400,7 +1405,7 @@ def hits_for(question: str) -> list[Hit]:
 
 
 def by_all(question: str) -> list[int]:
-    return [place[hit.passage] for hit in hits_for(question)]
+    return [number[hit.passage] for hit in hits_for(question)]
 
 
 start = time.perf_counter()
@@ -1941,7 +1946,7 @@ class Tutor:
         yield "Read on: " + "; ".join(h.passage.source for h in hits[:3]) + "\n"
         if self.writer and found:
             try:
-                kept = " ".join(self.checked(question, found))
+                kept = " ".join(self.checked(self.draft(question, found), found))
             except data.DataError as missing:  # SmolLM2 is not here and cannot be fetched: the quotes stand
                 self.writer, kept = None, ""
                 yield f"(No summary: {missing})\n"
@@ -1957,10 +1962,10 @@ class Tutor:
         said = "".join(self.writer.write(SYSTEM, asks, longest=48))
         return [s.strip() for s in re.split(r"(?<=[.?!])\s+", said) if s.strip()[-1:] in tuple(".?!")]
 
-    def checked(self, question: str, found: list[tuple[str, Passage, float]], least: float = 0.6) -> list[str]:
-        """The sentences of a draft that its evidence supports."""
+    def checked(self, said: list[str], found: list[tuple[str, Passage, float]], least: float = 0.6) -> list[str]:
+        """Those sentences that the evidence supports."""
         quotes = [s for s, *_ in found]
-        return [s for s in self.draft(question, found) if support(s, quotes) >= least]
+        return [s for s in said if support(s, quotes) >= least]
 
 
 # %%
@@ -2010,7 +2015,8 @@ def attacked(order: str) -> list[str]:
     for orders in (re.compile("(?!)"), ORDERS):  # the first one matches nothing
         defender = Tutor(retriever, writer, orders)
         found = defender.evidence(question, hits)
-        said.append(" ".join([*(s for s, *_ in found[:2]), *(defender.checked(question, found) if writer else [])]))
+        written = defender.checked(defender.draft(question, found), found) if writer else []
+        said.append(" ".join([*(s for s, *_ in found[:2]), *written]))
     return said
 
 
@@ -2115,7 +2121,7 @@ def searches() -> dict:
 
     def cut(question: str) -> list[int]:
         hits = hits_for(question)
-        return [place[h.passage] for h in hits[: autocut([h.score for h in hits])]]
+        return [number[h.passage] for h in hits[: autocut([h.score for h in hits])]]
 
     def hybrid_late(question: str) -> list[int]:
         rows = candidates(question)
@@ -2170,7 +2176,7 @@ def drafts(asked: list[dict]) -> list[dict]:
             found = tutor.evidence(q["question"], hits[:3])
             quotes = [s for s, *_ in found]
             said = tutor.draft(q["question"], found)
-            passed = [s for s in said if support(s, quotes) >= 0.6]
+            passed = tutor.checked(said, found)
             one = {"written": len(said), "passed": len(passed)}
             one |= {"covered written": [words_covered(s, quotes) for s in said]}
             one |= {"covered passed": [words_covered(s, quotes) for s in passed]}
@@ -2184,6 +2190,7 @@ def seconds_of(act, cases: list) -> list[float]:
     """How long an act takes on each case."""
     taken = []
     for case in cases:
+        asked_vector.cache_clear()
         start = time.perf_counter()
         act(case)
         taken.append(time.perf_counter() - start)
